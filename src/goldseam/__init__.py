@@ -1,0 +1,110 @@
+"""goldseam: event sourcing for Python where every failure has a name, a cure and a test.
+
+What ``__all__`` lists is the public API; nothing else is promised. Names are loaded when they are
+first used, so ``import goldseam`` stays quick and pulls in no optional part.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from goldseam.commands.aggregate import Aggregate
+    from goldseam.commands.decider import Decider
+    from goldseam.commands.handle import Handled, handle
+    from goldseam.errors import (
+        CommitUnknown,
+        Fenced,
+        GoldseamError,
+        IdempotencyMismatch,
+        ReadModelBehind,
+        StoreUnavailable,
+        VersionConflict,
+    )
+    from goldseam.events.event import Metadata, NewEvent, Recorded
+    from goldseam.events.names import stream_name
+    from goldseam.events.registry import Registry, event
+    from goldseam.leadership.fencing import Fence
+    from goldseam.projections.projection import Projection, handles
+    from goldseam.reads.read_model import ReadModel
+    from goldseam.runtime.application import Goldseam
+    from goldseam.runtime.wiring import open_store
+    from goldseam.store.batch import Appended
+    from goldseam.store.event_store import EventStore
+    from goldseam.store.expected import ANY, EXISTS, NEW
+
+_HOME = {
+    "ANY": "goldseam.store.expected",
+    "Aggregate": "goldseam.commands.aggregate",
+    "Appended": "goldseam.store.batch",
+    "CommitUnknown": "goldseam.errors",
+    "Decider": "goldseam.commands.decider",
+    "EXISTS": "goldseam.store.expected",
+    "EventStore": "goldseam.store.event_store",
+    "Fence": "goldseam.leadership.fencing",
+    "Fenced": "goldseam.errors",
+    "Goldseam": "goldseam.runtime.application",
+    "GoldseamError": "goldseam.errors",
+    "Handled": "goldseam.commands.handle",
+    "IdempotencyMismatch": "goldseam.errors",
+    "Metadata": "goldseam.events.event",
+    "NEW": "goldseam.store.expected",
+    "NewEvent": "goldseam.events.event",
+    "Projection": "goldseam.projections.projection",
+    "ReadModel": "goldseam.reads.read_model",
+    "ReadModelBehind": "goldseam.errors",
+    "Recorded": "goldseam.events.event",
+    "Registry": "goldseam.events.registry",
+    "StoreUnavailable": "goldseam.errors",
+    "VersionConflict": "goldseam.errors",
+    "event": "goldseam.events.registry",
+    "handle": "goldseam.commands.handle",
+    "handles": "goldseam.projections.projection",
+    "open_store": "goldseam.runtime.wiring",
+    "stream_name": "goldseam.events.names",
+}
+
+__all__ = [
+    "ANY",
+    "EXISTS",
+    "NEW",
+    "Aggregate",
+    "Appended",
+    "CommitUnknown",
+    "Decider",
+    "EventStore",
+    "Fence",
+    "Fenced",
+    "Goldseam",
+    "GoldseamError",
+    "Handled",
+    "IdempotencyMismatch",
+    "Metadata",
+    "NewEvent",
+    "Projection",
+    "ReadModel",
+    "ReadModelBehind",
+    "Recorded",
+    "Registry",
+    "StoreUnavailable",
+    "VersionConflict",
+    "event",
+    "handle",
+    "handles",
+    "open_store",
+    "stream_name",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'goldseam' has no attribute {name!r}")
+    found = getattr(import_module(home), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The vocabulary: facts, their stable names, their place in the log."""

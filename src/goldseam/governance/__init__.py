@@ -1,0 +1,1 @@
+"""Failure governance; the runbooks of the failure catalogue live here, in ``runbooks/<slug>.md``."""

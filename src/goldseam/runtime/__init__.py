@@ -1,0 +1,1 @@
+"""Wiring from URLs, and supervision of what runs for long."""

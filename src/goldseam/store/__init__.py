@@ -1,0 +1,1 @@
+"""Append-only truth: append, read, follow, verify."""

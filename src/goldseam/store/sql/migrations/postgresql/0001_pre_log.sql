@@ -1,0 +1,251 @@
+-- The log: events, and what the append compares inside its own transaction.
+
+CREATE TABLE goldseam_store (
+    one integer PRIMARY KEY CHECK (one = 1),
+    id uuid NOT NULL,
+    created_us bigint NOT NULL
+);
+
+CREATE TABLE goldseam_events (
+    position bigint CONSTRAINT goldseam_events_position PRIMARY KEY,
+    recorded_us bigint NOT NULL,
+    version bigint NOT NULL,
+    checksum bigint NOT NULL,
+    id uuid NOT NULL,
+    type_version smallint NOT NULL,
+    tenant text COLLATE "C" NOT NULL,
+    stream text COLLATE "C" NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    metadata bytea NOT NULL,
+    payload bytea NOT NULL,
+    chain bytea NOT NULL,
+    CONSTRAINT goldseam_events_stream UNIQUE (tenant, stream, version),
+    CONSTRAINT goldseam_events_id UNIQUE (tenant, id)
+);
+
+CREATE INDEX goldseam_events_category
+    ON goldseam_events (tenant, split_part(stream, '-', 1), position);
+
+CREATE INDEX goldseam_events_tenant ON goldseam_events (tenant, position) WHERE tenant <> 'main';
+
+CREATE TABLE goldseam_keys (
+    tenant text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    fingerprint bytea NOT NULL,
+    first_position bigint NOT NULL,
+    last_position bigint NOT NULL,
+    recorded_us bigint NOT NULL,
+    PRIMARY KEY (tenant, key)
+);
+
+CREATE TABLE goldseam_fences (
+    tenant text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    token bigint NOT NULL,
+    PRIMARY KEY (tenant, name)
+);
+
+CREATE TABLE goldseam_snapshots (
+    tenant text COLLATE "C" NOT NULL,
+    stream text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    schema_hash text NOT NULL,
+    state bytea NOT NULL,
+    checksum bigint NOT NULL,
+    recorded_us bigint NOT NULL,
+    PRIMARY KEY (tenant, stream, kind)
+);
+
+CREATE FUNCTION goldseam_refuse_mutation() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'events are immutable: append a correction instead of %', TG_OP
+        USING ERRCODE = 'GS002';
+END $$;
+
+CREATE TRIGGER goldseam_events_immutable BEFORE UPDATE OR DELETE ON goldseam_events
+    FOR EACH ROW EXECUTE FUNCTION goldseam_refuse_mutation();
+
+CREATE TRIGGER goldseam_events_no_truncate BEFORE TRUNCATE ON goldseam_events
+    FOR EACH STATEMENT EXECUTE FUNCTION goldseam_refuse_mutation();
+
+ALTER TABLE goldseam_events ENABLE ALWAYS TRIGGER goldseam_events_immutable;
+ALTER TABLE goldseam_events ENABLE ALWAYS TRIGGER goldseam_events_no_truncate;
+
+-- Stores the appends of one group commit. a_*: one element for each append; s_*: one for each
+-- stream of an append (s_append says which); e_*: one for each event (e_slot says which stream).
+-- Answers one row for each stream: its append's outcome, its version, the append's positions.
+--   C committed   R replayed (stored before)   V version conflict here   v in another stream
+--   F fenced (version = current token)         M key or id used with another content
+CREATE FUNCTION goldseam_append(
+    a_tenant text[], a_events integer[], a_first_id uuid[],
+    a_key text[], a_fingerprint bytea[], a_fence text[], a_token bigint[],
+    s_append integer[], s_tenant text[], s_stream text[], s_expected bigint[],
+    e_slot integer[], e_ordinal integer[], e_id uuid[], e_type text[], e_type_version smallint[],
+    e_recorded_us bigint[], e_metadata bytea[], e_payload bytea[], e_checksum bigint[],
+    e_link bytea[]
+) RETURNS TABLE (slot integer, outcome "char", version bigint,
+                 first_position bigint, last_position bigint)
+LANGUAGE plpgsql SET search_path FROM CURRENT
+-- A plan made while the log was empty must not scan it when it is long.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+DECLARE
+    head bigint;
+    versions bigint[];
+    chains bytea[];
+    verdicts "char"[];
+    firsts bigint[];
+    lasts bigint[];
+    details bigint[];
+    accepted boolean[] := array_fill(true, ARRAY[cardinality(s_append)]);
+    total integer := 0;
+    known record;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'an append needs READ COMMITTED, this transaction is %',
+            upper(current_setting('transaction_isolation')) USING ERRCODE = 'GS001';
+    END IF;
+    PERFORM pg_advisory_xact_lock(1735355492, 'goldseam_events'::regclass::oid::integer);
+
+    -- From here on nobody else appends to this store, and each statement sees all that did.
+    SELECT coalesce(max(e.position), 0) INTO head FROM goldseam_events e;
+    SELECT array_agg(coalesce(last.version, 0) ORDER BY s.i),
+           array_agg(coalesce(last.chain, ''::bytea) ORDER BY s.i)
+      INTO versions, chains
+      FROM unnest(s_tenant, s_stream) WITH ORDINALITY AS s (tenant, stream, i)
+      LEFT JOIN LATERAL (
+          SELECT e.version, e.chain FROM goldseam_events e
+           WHERE e.tenant = s.tenant AND e.stream = s.stream
+           ORDER BY e.version DESC LIMIT 1) last ON true;
+
+    verdicts := array_fill('C'::"char", ARRAY[cardinality(a_events)]);
+    firsts := array_fill(0::bigint, ARRAY[cardinality(a_events)]);
+    lasts := firsts;
+    details := firsts;
+
+    FOR i IN 1 .. cardinality(s_append) LOOP
+        IF NOT (s_expected[i] = versions[i] OR s_expected[i] = -2
+                OR (s_expected[i] = -1 AND versions[i] > 0)) THEN
+            verdicts[s_append[i]] := 'V';
+        END IF;
+    END LOOP;
+
+    IF a_fence IS NOT NULL THEN
+        FOR known IN
+            SELECT a.i, f.token
+              FROM unnest(a_tenant, a_fence, a_token) WITH ORDINALITY AS a (tenant, name, token, i)
+              JOIN goldseam_fences f ON f.tenant = a.tenant AND f.name = a.name AND f.token > a.token
+        LOOP
+            verdicts[known.i] := 'F';
+            details[known.i] := known.token;
+        END LOOP;
+    END IF;
+
+    -- An id that is there already: a retry whose first answer was lost, or a reused id.
+    IF EXISTS (SELECT FROM unnest(a_tenant, a_first_id) AS a (tenant, id)
+                 JOIN goldseam_events e ON e.tenant = a.tenant AND e.id = a.id) THEN
+        FOR known IN
+            SELECT s_append[x.slot] AS i, count(e.position) AS found, min(e.position) AS first,
+                   max(e.position) AS last,
+                   bool_and(e.stream = s_stream[x.slot] AND e.type = x.type
+                            AND e.type_version = x.type_version AND e.payload = x.payload) AS same
+              FROM unnest(e_slot, e_id, e_type, e_type_version, e_payload)
+                   AS x (slot, id, type, type_version, payload)
+              LEFT JOIN goldseam_events e ON e.tenant = s_tenant[x.slot] AND e.id = x.id
+             GROUP BY s_append[x.slot]
+        LOOP
+            CONTINUE WHEN known.found = 0;
+            verdicts[known.i] := CASE WHEN known.same AND known.found = a_events[known.i]
+                                      THEN 'R' ELSE 'M' END;
+            firsts[known.i] := known.first;
+            lasts[known.i] := known.last;
+        END LOOP;
+    END IF;
+
+    IF a_key IS NOT NULL THEN
+        FOR known IN
+            SELECT a.i, k.first_position AS first, k.last_position AS last,
+                   k.fingerprint = a.fingerprint AS same
+              FROM unnest(a_tenant, a_key, a_fingerprint) WITH ORDINALITY
+                   AS a (tenant, key, fingerprint, i)
+              JOIN goldseam_keys k ON k.tenant = a.tenant AND k.key = a.key
+        LOOP
+            verdicts[known.i] := CASE WHEN known.same THEN 'R' ELSE 'M' END;
+            firsts[known.i] := known.first;
+            lasts[known.i] := known.last;
+        END LOOP;
+    END IF;
+
+    FOR a IN 1 .. cardinality(a_events) LOOP
+        IF verdicts[a] = 'C' THEN
+            firsts[a] := head + total + 1;
+            total := total + a_events[a];
+            lasts[a] := head + total;
+        END IF;
+    END LOOP;
+    FOR i IN 1 .. cardinality(s_append) LOOP
+        accepted[i] := verdicts[s_append[i]] = 'C';
+    END LOOP;
+
+    IF total > 0 THEN
+        INSERT INTO goldseam_events (position, recorded_us, version, checksum, id, type_version,
+                                     tenant, stream, type, metadata, payload, chain)
+        SELECT head + x.n, x.recorded_us, versions[x.slot] + x.ordinal,
+               x.checksum
+                   # ((((versions[x.slot] + x.ordinal) # (head + x.n))
+                       # (((versions[x.slot] + x.ordinal) # (head + x.n)) >> 32)) & 4294967295),
+               x.id, x.type_version, s_tenant[x.slot], s_stream[x.slot], x.type, x.metadata,
+               x.payload, sha256(chains[x.slot] || x.link)
+          FROM (SELECT e.*, row_number() OVER (ORDER BY e.i) AS n
+                  FROM unnest(e_slot, e_ordinal, e_id, e_type, e_type_version, e_recorded_us,
+                              e_metadata, e_payload, e_checksum, e_link) WITH ORDINALITY
+                       AS e (slot, ordinal, id, type, type_version, recorded_us,
+                             metadata, payload, checksum, link, i)
+                 WHERE accepted[e.slot]) x;
+        FOR i IN 1 .. cardinality(e_slot) LOOP
+            IF accepted[e_slot[i]] THEN
+                versions[e_slot[i]] := versions[e_slot[i]] + 1;
+            END IF;
+        END LOOP;
+        IF a_key IS NOT NULL THEN
+            INSERT INTO goldseam_keys
+            SELECT a.tenant, a.key, a.fingerprint, firsts[a.i], lasts[a.i], e_recorded_us[1]
+              FROM unnest(a_tenant, a_key, a_fingerprint) WITH ORDINALITY
+                   AS a (tenant, key, fingerprint, i)
+             WHERE a.key IS NOT NULL AND verdicts[a.i] = 'C';
+        END IF;
+        IF a_fence IS NOT NULL THEN
+            INSERT INTO goldseam_fences AS f
+            SELECT a.tenant, a.name, max(a.token)
+              FROM unnest(a_tenant, a_fence, a_token) WITH ORDINALITY AS a (tenant, name, token, i)
+             WHERE a.name IS NOT NULL AND verdicts[a.i] = 'C' GROUP BY a.tenant, a.name
+            ON CONFLICT (tenant, name) DO UPDATE SET token = EXCLUDED.token
+             WHERE f.token < EXCLUDED.token;
+        END IF;
+        PERFORM pg_notify('goldseam_' || 'goldseam_events'::regclass::oid, (head + total)::text);
+    END IF;
+
+    FOR i IN 1 .. cardinality(s_append) LOOP
+        slot := i;
+        outcome := verdicts[s_append[i]];
+        first_position := firsts[s_append[i]];
+        last_position := lasts[s_append[i]];
+        version := versions[i];
+        IF outcome = 'R' THEN
+            SELECT max(e.version) INTO version FROM goldseam_events e
+             WHERE e.position BETWEEN first_position AND last_position
+               AND e.tenant = s_tenant[i] AND e.stream = s_stream[i];
+        ELSIF outcome = 'F' THEN
+            version := details[s_append[i]];
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+CREATE VIEW goldseam_log AS
+SELECT
+    position, tenant, stream, version, id, type, type_version,
+    to_timestamp(recorded_us / 1000000.0) AS recorded_at,
+    convert_from(payload, 'UTF8') AS payload, convert_from(metadata, 'UTF8') AS metadata
+FROM goldseam_events;

@@ -1,0 +1,1 @@
+"""Typed signals: what happened, with its failure; hooks listen."""

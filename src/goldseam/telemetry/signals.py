@@ -1,0 +1,88 @@
+"""Counters and gauges by their Prometheus names, kept in the process, read by the doors.
+
+A signal is counted where it happens and costs one dictionary update; labels are few and bounded
+(never a stream, never a payload).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+METRICS: Final[Mapping[str, str]] = {
+    "goldseam_events_appended_total": "Events committed by this process.",
+    "goldseam_appends_replayed_total": "Appends answered with their first result (a safe retry).",
+    "goldseam_append_conflicts_total": "Appends refused because the stream had moved on.",
+    "goldseam_append_batches_total": "Group commits sent to the database.",
+    "goldseam_commit_unknown_total": "Commits whose answer was lost; each is resolved by a retry.",
+    "goldseam_fenced_writes_total": "Appends refused for a stale fencing token.",
+    "goldseam_idempotency_mismatches_total": "Keys or ids used again with another content.",
+    "goldseam_rejected_events_total": "Events refused before the append: invalid or too large.",
+    "goldseam_corrupt_events_total": "Events whose checksum, version or position did not hold.",
+    "goldseam_refused_mutations_total": "UPDATE or DELETE of events seen by the verifier.",
+    "goldseam_store_unavailable_total": "Calls that could not reach the database.",
+    "goldseam_store_full_total": "Writes refused because the disk is full.",
+    "goldseam_snapshots_ignored_total": "Snapshots not used: damaged, or of another schema.",
+    "goldseam_follower_reconnects_total": "Times a live follower lost its notifications.",
+    "goldseam_projection_lag_events": "Events the projection has not applied yet.",
+    "goldseam_projection_lag_seconds": "Age of the oldest event not applied yet.",
+    "goldseam_projection_applied_total": "Events applied by the projection.",
+    "goldseam_projection_parked": "Events parked because their sequence is stopped.",
+    "goldseam_projection_retries_total": "Attempts of a projection that failed and were repeated.",
+    "goldseam_reads_behind_total": "Reads answered 503 because the read model was behind.",
+    "goldseam_positions_refused_total": "Position tokens refused as forged, future or foreign.",
+    "goldseam_event_names_flagged_total": "Event names the litmus test has flagged.",
+}
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Signals:
+    """The metrics of one process."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, Labels], float] = {}
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add ``amount`` to a counter."""
+        key = name, tuple(sorted(labels.items()))
+        self._values[key] = self._values.get(key, 0) + amount
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        self._values[name, tuple(sorted(labels.items()))] = value
+
+    def value(self, name: str, **labels: str) -> float:
+        """The current value, 0 when nothing was counted."""
+        return self._values.get((name, tuple(sorted(labels.items()))), 0)
+
+    def __iter__(self) -> Iterator[tuple[str, Labels, float]]:
+        for (name, labels), value in sorted(self._values.items()):
+            yield name, labels, value
+
+    def exposition(self) -> str:
+        """All metrics in the Prometheus text format."""
+        lines: list[str] = []
+        by_name: dict[str, list[tuple[Labels, float]]] = {name: [] for name in METRICS}
+        for name, labels, value in self:
+            by_name.setdefault(name, []).append((labels, value))
+        for name, help_text in METRICS.items():
+            kind = "counter" if name.endswith("_total") else "gauge"
+            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
+            lines += [f"{name}{_shown(labels)} {value:g}" for labels, value in by_name[name]]
+        return "\n".join(lines) + "\n"
+
+
+def _shown(labels: Labels) -> str:
+    if not labels:
+        return ""
+    pairs = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
+    return "{" + pairs + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+signals = Signals()
+"""The process's own signals."""
