@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from zlib import crc32
 
-_LOW = 0xFFFFFFFF
 _SEEDS_MAX = 65_536
 """Stream seeds remembered; beyond it the memory is dropped, so it stays bounded."""
 
@@ -37,18 +36,17 @@ class StreamSeeds(dict[str, int]):
 def content_checksum(
     stream: int, type_: int, event_id: bytes, recorded_us: int, metadata: bytes, payload: bytes
 ) -> int:
-    """The checksum over all that the writer knows; the store folds in version and position."""
-    return crc32(payload, crc32(metadata, crc32(event_id, stream ^ type_))) ^ fold(recorded_us)
+    """The checksum over all that the writer knows; the store binds it to version and position.
+
+    A CRC-32 over the bytes, with the numbers folded in whole: each flipped bit of a number flips
+    one bit of the checksum.
+    """
+    return crc32(b"".join((event_id, metadata, payload)), stream ^ type_) ^ recorded_us
 
 
 def placed_checksum(content: int, version: int, position: int) -> int:
     """The stored checksum: the content's, bound to the event's version and position."""
-    return content ^ fold(version ^ position)
-
-
-def fold(number: int) -> int:
-    """64 bits folded to 32: each flipped bit of the number flips one bit of the checksum."""
-    return (number ^ (number >> 32)) & _LOW
+    return content ^ version ^ position
 
 
 def content_digest(

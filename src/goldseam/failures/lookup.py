@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from goldseam.failures.entry import SIDES, Failure
 
@@ -21,7 +21,9 @@ class UnknownFailure(LookupError):
 
     def __init__(self, slug: str, nearest: tuple[str, ...]) -> None:
         self.slug, self.nearest = slug, nearest
-        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see `goldseam failures list`"
+        hint = (
+            f"did you mean {' or '.join(nearest)}?" if nearest else "see `goldseam failures list`"
+        )
         super().__init__(f"no failure has the slug {slug[:80]!r}; {hint}")
 
 
@@ -55,9 +57,7 @@ def find(slug: str) -> Failure:
     raise UnknownFailure(slug, _nearest(slug, entries))
 
 
-def _entry(slug: str, row: object, source: str) -> Failure:
-    if not isinstance(row, dict):
-        raise ValueError(f"{source}: {slug!r} is not a table")
+def _entry(slug: str, row: Mapping[str, Any], source: str) -> Failure:
     try:
         return Failure(slug=slug, **row)
     except TypeError as error:

@@ -174,6 +174,7 @@ class EventStore:
                     yield [event for event in events if event.position <= until]
                     return
                 ahead = asyncio.ensure_future(self.read_all(after=after, limit=page))
+                await asyncio.sleep(0)  # let the next page be asked for before this one is used
                 yield events
         finally:
             ahead.cancel()

@@ -14,7 +14,7 @@ from zlib import crc32
 from goldseam.errors import CorruptEvent, InvalidName
 from goldseam.events.checksum import StreamSeeds
 from goldseam.events.event import Recorded
-from goldseam.events.names import checked_name
+from goldseam.events.names import DEFAULT_TENANT, checked_name
 from goldseam.events.registry import Registry
 from goldseam.store.connection import Connection, Row
 from goldseam.store.statements import statements
@@ -28,8 +28,6 @@ PAGE_EVENTS_MAX = 10_000
 
 POSITION_END = 2**63 - 1
 """Beyond every position and version."""
-
-_LOW = 0xFFFFFFFF
 
 
 class Reader:
@@ -111,10 +109,8 @@ class Reader:
         Raises:
             CorruptEvent: an event is damaged, or a position is missing from the log.
         """
-        rows = await connection.fetch(
-            _sql(connection, "read_all"),
-            {"tenant": self._tenant, "after": after, "limit": checked_limit(limit)},
-        )
+        window: dict[str, object] = {"after": after, "limit": checked_limit(limit)}
+        rows = await self._log(connection, "read_all", "", window)
         events = self._decode(rows)
         if events and events[-1].position - after != len(events):
             await self._refuse_gap(connection, after, events[-1].position)
@@ -124,11 +120,17 @@ class Reader:
         self, connection: Connection, *, before: int = POSITION_END, limit: int
     ) -> list[Recorded[Any]]:
         """Events of the tenant below position ``before``, newest first."""
-        rows = await connection.fetch(
-            _sql(connection, "read_all_backwards"),
-            {"tenant": self._tenant, "before": before, "limit": checked_limit(limit)},
-        )
-        return self._decode(rows)
+        window: dict[str, object] = {"before": before, "limit": checked_limit(limit)}
+        return self._decode(await self._log(connection, "read_all", "_backwards", window))
+
+    async def _log(
+        self, connection: Connection, name: str, direction: str, window: dict[str, object]
+    ) -> list[Row]:
+        """The log of the main tenant is walked by position, any other's by its own index."""
+        if self._tenant == DEFAULT_TENANT:
+            return await connection.fetch(_sql(connection, name + direction), window)
+        window["tenant"] = self._tenant
+        return await connection.fetch(_sql(connection, f"{name}_of_tenant{direction}"), window)
 
     async def event(self, connection: Connection, event_id: bytes) -> Recorded[Any] | None:
         """The event of this id, or None."""
@@ -146,9 +148,9 @@ class Reader:
             position, stream, version, name, type_version, payload, recorded_us, id_, meta, checksum,
         ) in rows:  # fmt: skip
             kind = types.get((name, type_version)) or self._registry.named(name, type_version)
-            folded = position ^ version ^ recorded_us
-            content = crc32(payload, crc32(meta, crc32(id_, seeds[stream] ^ kind.seed)))
-            if content ^ ((folded ^ (folded >> 32)) & _LOW) != checksum:
+            content = crc32(b"".join((id_, meta, payload)), seeds[stream] ^ kind.seed)
+            # checksum.content_checksum and placed_checksum, written out
+            if content ^ recorded_us ^ version ^ position != checksum:
                 raise _damaged(position, stream, "its checksum does not hold")
             found.append(
                 Recorded(
@@ -171,7 +173,7 @@ class Reader:
 
     async def _refuse_gap(self, connection: Connection, after: int, until: int) -> None:
         """Positions between this tenant's events must belong to other tenants."""
-        window = {"after": after, "until": until}
+        window: dict[str, object] = {"after": after, "until": until}
         count = (await connection.fetch(_sql(connection, "count_between"), window))[0][0]
         if count != until - after:
             missing = until - after - count

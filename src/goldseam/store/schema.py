@@ -139,7 +139,12 @@ async def _applied(connection: Connection, part: str) -> dict[int, str]:
 
 
 async def _apply_one(connection: Connection, part: str, one: Migration, clock: Clock) -> None:
-    for statement in split_script(one.sql):
+    sql = one.sql
+    if connection.dialect == "postgresql":
+        # Functions name their tables with their schema: a caller's search_path must not matter.
+        schema = (await connection.fetch("SELECT quote_ident(current_schema())"))[0][0]
+        sql = sql.replace("@schema@", schema)
+    for statement in split_script(sql):
         await connection.fetch(statement)
     await connection.fetch(
         "INSERT INTO goldseam_migrations (part, number, name, checksum, applied_us)"

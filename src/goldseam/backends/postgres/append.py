@@ -1,13 +1,26 @@
-"""The append on PostgreSQL: a batch becomes one call of one function, its rows become verdicts."""
+"""A batch as the arguments of one function call, and the function's rows as verdicts."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
 
-from goldseam.backends.postgres.arrays import byteas, int2s, int4s, int8s, texts, uuids
+from goldseam.backends.postgres.arrays import byteas, int2, int2s, int4s, int8, int8s, texts, uuids
 from goldseam.store.batch import Append, Batch, Outcome, Verdict
 from goldseam.store.expected import holds
+from goldseam.store.statements import statements
+
+_SQL = statements("goldseam.store", "postgresql")
+
+
+def _numbered(sql: str) -> str:
+    """``:name`` parameters as $1, $2 ... in the order they appear."""
+    names = iter(range(1, 100))
+    return re.sub(r"(?<![:\w]):([a-z_]+)", lambda _: f"${next(names)}", sql)
+
+
+APPEND = _numbered(_SQL["append"])
+APPEND_ONE = _numbered(_SQL["append_one"])
 
 _OUTCOMES: dict[str, Outcome] = {
     "C": "committed",
@@ -17,59 +30,89 @@ _OUTCOMES: dict[str, Outcome] = {
     "M": "mismatch",
 }
 
+Answer = tuple[int, str, int, int, int]
+"""One row of the function: slot, outcome, version, first and last position."""
 
-def parameters(batch: Batch) -> dict[str, Any]:
-    """The function's arguments: one array for each column."""
-    writes = [(a, append, write) for a, append in enumerate(batch, 1) for write in append.writes]
-    events = [
-        (slot, ordinal, event)
-        for slot, (_, _, write) in enumerate(writes, 1)
-        for ordinal, event in enumerate(write.events, 1)
+
+def is_lone_event(batch: Batch) -> bool:
+    """Whether the batch is one append of one event without a key or a fence."""
+    if len(batch) != 1:
+        return False
+    append = batch[0]
+    plain = append.key is None and append.fence is None
+    return plain and len(append.writes) == 1 and len(append.writes[0].events) == 1
+
+
+def lone_parameters(batch: Batch) -> list[bytes | None]:
+    """The arguments of ``goldseam_append_one``, in its order."""
+    append = batch[0]
+    write = append.writes[0]
+    event = write.events[0]
+    return [
+        append.tenant.encode(),
+        write.stream.encode(),
+        int8(write.expected),
+        event.id_bytes,
+        event.type.encode(),
+        int2(event.type_version),
+        int8(event.recorded_us),
+        event.metadata,
+        event.payload,
+        int8(event.checksum),
+        event.link,
     ]
-    columns = list(zip(*(event for _, _, event in events), strict=True))
-    ids, types, type_versions, recorded_us, metadata, payloads, checksums, links = columns
-    return {
-        "a_tenant": texts([append.tenant for append in batch]),
-        "a_events": int4s([append.size for append in batch]),
-        "a_first_id": uuids([append.writes[0].events[0].id_bytes for append in batch]),
-        **_keys(batch),
-        **_fences(batch),
-        "s_append": int4s([a for a, _, _ in writes]),
-        "s_tenant": texts([append.tenant for _, append, _ in writes]),
-        "s_stream": texts([write.stream for _, _, write in writes]),
-        "s_expected": int8s([write.expected for _, _, write in writes]),
-        "e_slot": int4s([slot for slot, _, _ in events]),
-        "e_ordinal": int4s([ordinal for _, ordinal, _ in events]),
-        "e_id": uuids(ids),
-        "e_type": texts(types),
-        "e_type_version": int2s(type_versions),
-        "e_recorded_us": int8s(recorded_us),
-        "e_metadata": byteas(metadata),
-        "e_payload": byteas(payloads),
-        "e_checksum": int8s(checksums),
-        "e_link": byteas(links),
-    }
 
 
-def _keys(batch: Batch) -> dict[str, Any]:
+def parameters(batch: Batch) -> list[bytes | None]:
+    """The arguments of ``goldseam_append``, in its order: one array for each column."""
+    writes = [(a, append, write) for a, append in enumerate(batch, 1) for write in append.writes]
+    slots, ordinals, events = [], [], []
+    for slot, (_, _, write) in enumerate(writes, 1):
+        count = len(write.events)
+        slots += [slot] * count
+        ordinals += range(1, count + 1)
+        events += write.events
+    ids, types, type_versions, recorded_us, metadata, payloads, checksums, links = zip(
+        *events, strict=True
+    )
+    return [
+        texts([append.tenant for append in batch]),
+        int4s([append.size for append in batch]),
+        uuids([append.writes[0].events[0].id_bytes for append in batch]),
+        *_keys(batch),
+        *_fences(batch),
+        int4s([a for a, _, _ in writes]),
+        texts([append.tenant for _, append, _ in writes]),
+        texts([write.stream for _, _, write in writes]),
+        int8s([write.expected for _, _, write in writes]),
+        int4s(slots),
+        int4s(ordinals),
+        uuids(ids),
+        texts(types),
+        int2s(type_versions),
+        int8s(recorded_us),
+        byteas(metadata),
+        byteas(payloads),
+        int8s(checksums),
+        byteas(links),
+    ]
+
+
+def _keys(batch: Batch) -> tuple[bytes | None, bytes | None]:
     if all(append.key is None for append in batch):
-        return {"a_key": None, "a_fingerprint": None}
-    return {
-        "a_key": texts([append.key for append in batch]),
-        "a_fingerprint": byteas([append.fingerprint for append in batch]),
-    }
+        return None, None
+    keys = texts([append.key for append in batch])
+    return keys, byteas([append.fingerprint for append in batch])
 
 
-def _fences(batch: Batch) -> dict[str, Any]:
+def _fences(batch: Batch) -> tuple[bytes | None, bytes | None]:
     if all(append.fence is None for append in batch):
-        return {"a_fence": None, "a_token": None}
-    return {
-        "a_fence": texts([append.fence.name if append.fence else None for append in batch]),
-        "a_token": int8s([append.fence.token if append.fence else 0 for append in batch]),
-    }
+        return None, None
+    names = texts([append.fence.name if append.fence else None for append in batch])
+    return names, int8s([append.fence.token if append.fence else 0 for append in batch])
 
 
-def verdicts(batch: Batch, rows: Sequence[tuple[Any, ...]]) -> list[Verdict]:
+def verdicts(batch: Batch, rows: Sequence[Answer]) -> list[Verdict]:
     """One verdict for each append, from one row for each stream."""
     found, at = [], 0
     for append in batch:
@@ -79,7 +122,7 @@ def verdicts(batch: Batch, rows: Sequence[tuple[Any, ...]]) -> list[Verdict]:
     return found
 
 
-def _verdict(append: Append, rows: Sequence[tuple[Any, ...]]) -> Verdict:
+def _verdict(append: Append, rows: Sequence[Answer]) -> Verdict:
     _, code, version, first, last = rows[0]
     outcome = _OUTCOMES[code]
     versions = tuple(row[2] for row in rows)

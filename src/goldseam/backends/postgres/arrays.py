@@ -1,79 +1,52 @@
-"""Arrays in PostgreSQL's binary form, packed whole: the driver's own way costs more per element."""
+"""Parameters in PostgreSQL's binary form, packed whole: a driver's way costs more per element."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import pack
 
-import psycopg
-from psycopg.abc import Buffer
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
-
 _NULL = b"\xff\xff\xff\xff"
+_INT2, _INT4, _INT8, _TEXT, _BYTEA, _UUID = 21, 23, 20, 25, 17, 2950
 
 
-class PackedArray:
-    """A one-dimensional array, packed for the wire."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+def int2(value: int) -> bytes:
+    """A smallint."""
+    return pack(">h", value)
 
 
-class Int2Array(PackedArray):
-    """smallint[]"""
+def int8(value: int) -> bytes:
+    """A bigint."""
+    return pack(">q", value)
 
 
-class Int4Array(PackedArray):
-    """integer[]"""
+def int2s(values: Sequence[int]) -> bytes:
+    """A smallint[]."""
+    return _fixed(values, _INT2, 2, "h")
 
 
-class Int8Array(PackedArray):
-    """bigint[]"""
+def int4s(values: Sequence[int]) -> bytes:
+    """An integer[]."""
+    return _fixed(values, _INT4, 4, "i")
 
 
-class TextArray(PackedArray):
-    """text[]"""
+def int8s(values: Sequence[int]) -> bytes:
+    """A bigint[]."""
+    return _fixed(values, _INT8, 8, "q")
 
 
-class ByteaArray(PackedArray):
-    """bytea[]"""
+def texts(values: Sequence[str | None]) -> bytes:
+    """A text[]; None is NULL."""
+    return _variable([None if value is None else value.encode() for value in values], _TEXT)
 
 
-class UuidArray(PackedArray):
-    """uuid[]"""
+def byteas(values: Sequence[bytes | None]) -> bytes:
+    """A bytea[]; None is NULL."""
+    return _variable(values, _BYTEA)
 
 
-def int2s(values: Sequence[int]) -> Int2Array:
-    """``values`` as smallint[]."""
-    return Int2Array(_fixed(values, 21, 2, "h"))
-
-
-def int4s(values: Sequence[int]) -> Int4Array:
-    """``values`` as integer[]."""
-    return Int4Array(_fixed(values, 23, 4, "i"))
-
-
-def int8s(values: Sequence[int]) -> Int8Array:
-    """``values`` as bigint[]."""
-    return Int8Array(_fixed(values, 20, 8, "q"))
-
-
-def texts(values: Sequence[str | None]) -> TextArray:
-    """``values`` as text[]; None is NULL."""
-    return TextArray(_variable([None if v is None else v.encode() for v in values], 25))
-
-
-def byteas(values: Sequence[bytes | None]) -> ByteaArray:
-    """``values`` as bytea[]; None is NULL."""
-    return ByteaArray(_variable(values, 17))
-
-
-def uuids(values: Sequence[bytes]) -> UuidArray:
-    """Sixteen bytes each, as uuid[]."""
-    return UuidArray(_variable(values, 2950))
+def uuids(values: Sequence[bytes]) -> bytes:
+    """A uuid[] from sixteen bytes each."""
+    return _variable(values, _UUID)
 
 
 def _header(oid: int, length: int, nulls: bool = False) -> bytes:
@@ -93,24 +66,3 @@ def _variable(values: Sequence[bytes | None], oid: int) -> bytes:
         else:
             parts += (pack(">i", len(value)), value)
     return b"".join(parts)
-
-
-class _PackedDumper(Dumper):
-    format = Format.BINARY
-
-    def dump(self, obj: PackedArray) -> Buffer:
-        return obj.data
-
-
-for _kind, _element in (
-    (Int2Array, "int2"),
-    (Int4Array, "int4"),
-    (Int8Array, "int8"),
-    (TextArray, "text"),
-    (ByteaArray, "bytea"),
-    (UuidArray, "uuid"),
-):
-    _oid = psycopg.adapters.types[_element].array_oid
-    psycopg.adapters.register_dumper(
-        _kind, type(f"{_kind.__name__}Dumper", (_PackedDumper,), {"oid": _oid})
-    )

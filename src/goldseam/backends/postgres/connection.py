@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
-from typing import LiteralString
+from psycopg import errors, generators, pq, rows
 
-from goldseam.backends.postgres.append import parameters, verdicts
+from goldseam.backends.postgres.append import APPEND, parameters, verdicts
 from goldseam.backends.postgres.errors import translate
+from goldseam.backends.postgres.results import DONE, answers
 from goldseam.store.batch import Batch, Verdict
 from goldseam.store.connection import Dialect, Parameters, Row
-from goldseam.store.statements import statements
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
-_APPEND = statements("goldseam.store", "postgresql")["append"]
 _STATEMENTS_REMEMBERED = 1024
 
 
@@ -57,7 +56,13 @@ class AsyncPostgresConnection:
 
     async def append(self, batch: Batch) -> list[Verdict]:
         """Judge and store a batch: one call of one function."""
-        return verdicts(batch, await self.fetch(_APPEND, parameters(batch)))
+        try:
+            async with self.raw.lock:
+                _send_append(self.raw.pgconn, batch)
+                found = await self.raw.wait(generators.execute(self.raw.pgconn))
+            return _verdicts(batch, found)
+        except psycopg.Error as error:
+            raise translate(error) from error
 
 
 class BlockingPostgresConnection:
@@ -78,19 +83,41 @@ class BlockingPostgresConnection:
                 cursor.execute(cast(LiteralString, sql))
             return cursor.fetchall() if cursor.description else []
 
-        return self._translated(run)
+        return cast(list[Row], self._translated(run))
 
     async def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
         """Run one statement for each row. Never suspends."""
         self._translated(lambda cursor: cursor.executemany(pyformat(sql), rows))
 
     async def append(self, batch: Batch) -> list[Verdict]:
-        """Judge and store a batch: one call of one function."""
-        return verdicts(batch, await self.fetch(_APPEND, parameters(batch)))
+        """Judge and store a batch: one call of one function. Never suspends."""
 
-    def _translated(self, run: Callable[[psycopg.Cursor[Row]], Any]) -> Any:
+        def run(cursor: psycopg.Cursor[Row]) -> list[Verdict]:
+            cursor.execute("SELECT 1")  # begins the caller's transaction if it has not begun
+            with self.raw.lock:
+                _send_append(self.raw.pgconn, batch)
+                found = self.raw.wait(generators.execute(self.raw.pgconn))
+            return _verdicts(batch, found)
+
+        return cast(list[Verdict], self._translated(run))
+
+    def _translated(self, run: Callable[[psycopg.Cursor[Row]], object]) -> object:
         try:
-            with self.raw.cursor(binary=True, row_factory=psycopg.rows.tuple_row) as cursor:
+            with self.raw.cursor(binary=True, row_factory=rows.tuple_row) as cursor:
                 return run(cursor)
         except psycopg.Error as error:
             raise translate(error) from error
+
+
+def _send_append(libpq: pq.abc.PGconn, batch: Batch) -> None:
+    values = parameters(batch)
+    formats = [pq.Format.BINARY] * len(values)
+    libpq.send_query_params(
+        APPEND.encode(), values, param_formats=formats, result_format=pq.Format.BINARY
+    )
+
+
+def _verdicts(batch: Batch, found: Sequence[pq.abc.PGresult]) -> list[Verdict]:
+    if found[-1].status not in DONE:
+        raise errors.error_from_result(found[-1])
+    return verdicts(batch, answers(found[-1]))

@@ -11,6 +11,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from goldseam.backends.postgres.connection import AsyncPostgresConnection
+from goldseam.backends.postgres.lane import AppendLane
 from goldseam.backends.postgres.errors import is_lost, translate
 from goldseam.errors import CommitUnknown, InvalidName, StoreUnavailable
 from goldseam.store.batch import Batch, Verdict
@@ -42,28 +43,38 @@ class PostgresDatabase:
         if schema is not None:
             quoted = schema.replace('"', '""').replace("\\", "\\\\").replace(" ", "\\ ")
             self._options["options"] = f'-c search_path="{quoted}"'
-        self._lane: AsyncPostgresConnection | None = None
+        self._lane: AppendLane | None = None
         self._pool: AsyncConnectionPool[Any] | None = None
         self._closed = False
 
     async def append(self, batch: Batch) -> list[Verdict]:
         """Store a batch: one round trip on the append lane's own connection."""
-        if self._lane is None or self._lane.raw.closed:
-            self._lane = AsyncPostgresConnection(await self._connect())
-        lane = self._lane
+        lane = self._lane or await self._open_lane()
         try:
             return await lane.append(batch)
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise translate(error) from error
+            await self._drop_lane()
+            raise CommitUnknown((), str(translate(error))) from error
         except asyncio.CancelledError:
-            self._lane = None
-            await lane.raw.close()
+            await self._drop_lane()
             raise
-        except Exception as error:
-            cause = error.__cause__
-            if isinstance(cause, psycopg.Error) and (is_lost(cause) or lane.raw.closed):
-                self._lane = None
-                await lane.raw.close()
-                raise CommitUnknown((), str(error)) from cause
-            raise
+
+    async def _open_lane(self) -> AppendLane:
+        raw = await self._connect()
+        self._lane = AppendLane(raw)
+        try:
+            await self._lane.prepare()
+        except psycopg.Error as error:
+            await self._drop_lane()
+            raise translate(error) from error
+        return self._lane
+
+    async def _drop_lane(self) -> None:
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            await lane.close()
 
     async def transact(self, operation: Operation[T]) -> T:
         """Run ``operation`` in one transaction of a pooled connection."""
@@ -117,9 +128,7 @@ class PostgresDatabase:
     async def close(self) -> None:
         """Close every connection."""
         self._closed = True
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            await lane.raw.close()
+        await self._drop_lane()
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()

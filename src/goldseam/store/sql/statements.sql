@@ -1,4 +1,6 @@
-Statements of the store that both dialects share. ":name" is a parameter, "{name}" another statement.
+Statements of the store that both dialects share. Those of the main tenant walk the log by position:
+"IS TRUE" keeps the planner from an index that would make it sort the whole log for each page.
+ ":name" is a parameter, "{name}" another statement.
 
 -- event_columns --
 position, stream, version, type, type_version, payload, recorded_us, id, metadata, checksum
@@ -25,13 +27,26 @@ ORDER BY position DESC LIMIT :limit
 
 -- read_all --
 SELECT {event_columns} FROM goldseam_events
-WHERE tenant = :tenant AND position > :after
+WHERE {in_main_tenant} AND position > :after
 ORDER BY position LIMIT :limit
 
 -- read_all_backwards --
 SELECT {event_columns} FROM goldseam_events
-WHERE tenant = :tenant AND position < :before
+WHERE {in_main_tenant} AND position < :before
 ORDER BY position DESC LIMIT :limit
+
+-- read_all_of_tenant --
+SELECT {event_columns} FROM goldseam_events
+WHERE tenant = :tenant AND tenant <> 'main' AND position > :after
+ORDER BY position LIMIT :limit
+
+-- read_all_of_tenant_backwards --
+SELECT {event_columns} FROM goldseam_events
+WHERE tenant = :tenant AND tenant <> 'main' AND position < :before
+ORDER BY position DESC LIMIT :limit
+
+-- in_main_tenant --
+(tenant = 'main') IS TRUE
 
 -- read_event --
 SELECT {event_columns} FROM goldseam_events WHERE tenant = :tenant AND id = :id

@@ -86,7 +86,7 @@ CREATE FUNCTION goldseam_append(
     e_link bytea[]
 ) RETURNS TABLE (slot integer, outcome "char", version bigint,
                  first_position bigint, last_position bigint)
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql
 -- A plan made while the log was empty must not scan it when it is long.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
@@ -106,16 +106,16 @@ BEGIN
         RAISE EXCEPTION 'an append needs READ COMMITTED, this transaction is %',
             upper(current_setting('transaction_isolation')) USING ERRCODE = 'GS001';
     END IF;
-    PERFORM pg_advisory_xact_lock(1735355492, 'goldseam_events'::regclass::oid::integer);
+    PERFORM pg_advisory_xact_lock(1735355492, '@schema@.goldseam_events'::regclass::oid::integer);
 
     -- From here on nobody else appends to this store, and each statement sees all that did.
-    SELECT coalesce(max(e.position), 0) INTO head FROM goldseam_events e;
+    SELECT coalesce(max(e.position), 0) INTO head FROM @schema@.goldseam_events e;
     SELECT array_agg(coalesce(last.version, 0) ORDER BY s.i),
            array_agg(coalesce(last.chain, ''::bytea) ORDER BY s.i)
       INTO versions, chains
       FROM unnest(s_tenant, s_stream) WITH ORDINALITY AS s (tenant, stream, i)
       LEFT JOIN LATERAL (
-          SELECT e.version, e.chain FROM goldseam_events e
+          SELECT e.version, e.chain FROM @schema@.goldseam_events e
            WHERE e.tenant = s.tenant AND e.stream = s.stream
            ORDER BY e.version DESC LIMIT 1) last ON true;
 
@@ -135,7 +135,7 @@ BEGIN
         FOR known IN
             SELECT a.i, f.token
               FROM unnest(a_tenant, a_fence, a_token) WITH ORDINALITY AS a (tenant, name, token, i)
-              JOIN goldseam_fences f ON f.tenant = a.tenant AND f.name = a.name AND f.token > a.token
+              JOIN @schema@.goldseam_fences f ON f.tenant = a.tenant AND f.name = a.name AND f.token > a.token
         LOOP
             verdicts[known.i] := 'F';
             details[known.i] := known.token;
@@ -144,7 +144,7 @@ BEGIN
 
     -- An id that is there already: a retry whose first answer was lost, or a reused id.
     IF EXISTS (SELECT FROM unnest(a_tenant, a_first_id) AS a (tenant, id)
-                 JOIN goldseam_events e ON e.tenant = a.tenant AND e.id = a.id) THEN
+                 JOIN @schema@.goldseam_events e ON e.tenant = a.tenant AND e.id = a.id) THEN
         FOR known IN
             SELECT s_append[x.slot] AS i, count(e.position) AS found, min(e.position) AS first,
                    max(e.position) AS last,
@@ -152,7 +152,7 @@ BEGIN
                             AND e.type_version = x.type_version AND e.payload = x.payload) AS same
               FROM unnest(e_slot, e_id, e_type, e_type_version, e_payload)
                    AS x (slot, id, type, type_version, payload)
-              LEFT JOIN goldseam_events e ON e.tenant = s_tenant[x.slot] AND e.id = x.id
+              LEFT JOIN @schema@.goldseam_events e ON e.tenant = s_tenant[x.slot] AND e.id = x.id
              GROUP BY s_append[x.slot]
         LOOP
             CONTINUE WHEN known.found = 0;
@@ -169,7 +169,7 @@ BEGIN
                    k.fingerprint = a.fingerprint AS same
               FROM unnest(a_tenant, a_key, a_fingerprint) WITH ORDINALITY
                    AS a (tenant, key, fingerprint, i)
-              JOIN goldseam_keys k ON k.tenant = a.tenant AND k.key = a.key
+              JOIN @schema@.goldseam_keys k ON k.tenant = a.tenant AND k.key = a.key
         LOOP
             verdicts[known.i] := CASE WHEN known.same THEN 'R' ELSE 'M' END;
             firsts[known.i] := known.first;
@@ -189,12 +189,10 @@ BEGIN
     END LOOP;
 
     IF total > 0 THEN
-        INSERT INTO goldseam_events (position, recorded_us, version, checksum, id, type_version,
+        INSERT INTO @schema@.goldseam_events (position, recorded_us, version, checksum, id, type_version,
                                      tenant, stream, type, metadata, payload, chain)
         SELECT head + x.n, x.recorded_us, versions[x.slot] + x.ordinal,
-               x.checksum
-                   # ((((versions[x.slot] + x.ordinal) # (head + x.n))
-                       # (((versions[x.slot] + x.ordinal) # (head + x.n)) >> 32)) & 4294967295),
+               x.checksum # (versions[x.slot] + x.ordinal) # (head + x.n),
                x.id, x.type_version, s_tenant[x.slot], s_stream[x.slot], x.type, x.metadata,
                x.payload, sha256(chains[x.slot] || x.link)
           FROM (SELECT e.*, row_number() OVER (ORDER BY e.i) AS n
@@ -209,21 +207,21 @@ BEGIN
             END IF;
         END LOOP;
         IF a_key IS NOT NULL THEN
-            INSERT INTO goldseam_keys
+            INSERT INTO @schema@.goldseam_keys
             SELECT a.tenant, a.key, a.fingerprint, firsts[a.i], lasts[a.i], e_recorded_us[1]
               FROM unnest(a_tenant, a_key, a_fingerprint) WITH ORDINALITY
                    AS a (tenant, key, fingerprint, i)
              WHERE a.key IS NOT NULL AND verdicts[a.i] = 'C';
         END IF;
         IF a_fence IS NOT NULL THEN
-            INSERT INTO goldseam_fences AS f
+            INSERT INTO @schema@.goldseam_fences AS f
             SELECT a.tenant, a.name, max(a.token)
               FROM unnest(a_tenant, a_fence, a_token) WITH ORDINALITY AS a (tenant, name, token, i)
              WHERE a.name IS NOT NULL AND verdicts[a.i] = 'C' GROUP BY a.tenant, a.name
             ON CONFLICT (tenant, name) DO UPDATE SET token = EXCLUDED.token
              WHERE f.token < EXCLUDED.token;
         END IF;
-        PERFORM pg_notify('goldseam_' || 'goldseam_events'::regclass::oid, (head + total)::text);
+        PERFORM pg_notify('goldseam_' || '@schema@.goldseam_events'::regclass::oid, (head + total)::text);
     END IF;
 
     FOR i IN 1 .. cardinality(s_append) LOOP
@@ -233,7 +231,7 @@ BEGIN
         last_position := lasts[s_append[i]];
         version := versions[i];
         IF outcome = 'R' THEN
-            SELECT max(e.version) INTO version FROM goldseam_events e
+            SELECT max(e.version) INTO version FROM @schema@.goldseam_events e
              WHERE e.position BETWEEN first_position AND last_position
                AND e.tenant = s_tenant[i] AND e.stream = s_stream[i];
         ELSIF outcome = 'F' THEN
@@ -241,6 +239,47 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+END $$;
+
+-- The same for one append of one event, without keys and fences: what a lone writer sends.
+-- No row: it was not stored, and goldseam_append has to say why.
+CREATE FUNCTION goldseam_append_one(
+    a_tenant text, a_stream text, a_expected bigint,
+    a_id uuid, a_type text, a_type_version smallint, a_recorded_us bigint, a_metadata bytea,
+    a_payload bytea, a_checksum bigint, a_link bytea
+) RETURNS TABLE (slot integer, outcome "char", version bigint,
+                 first_position bigint, last_position bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'an append needs READ COMMITTED, this transaction is %',
+            upper(current_setting('transaction_isolation')) USING ERRCODE = 'GS001';
+    END IF;
+    PERFORM pg_advisory_xact_lock(1735355492, '@schema@.goldseam_events'::regclass::oid::integer);
+    INSERT INTO @schema@.goldseam_events AS e
+        (position, recorded_us, version, checksum, id, type_version, tenant, stream, type,
+         metadata, payload, chain)
+    SELECT old.next, a_recorded_us, old.version + 1, a_checksum # (old.version + 1) # old.next,
+           a_id, a_type_version, a_tenant, a_stream, a_type, a_metadata, a_payload,
+           sha256(old.chain || a_link)
+      FROM (SELECT coalesce((SELECT l.position FROM @schema@.goldseam_events l
+                              ORDER BY l.position DESC LIMIT 1), 0) + 1,
+                   coalesce(last.version, 0), coalesce(last.chain, ''::bytea)
+              FROM (SELECT) nothing LEFT JOIN (
+                   SELECT l.version, l.chain FROM @schema@.goldseam_events l
+                    WHERE l.tenant = a_tenant AND l.stream = a_stream
+                    ORDER BY l.version DESC LIMIT 1) last ON true) old (next, version, chain)
+     WHERE a_expected = old.version OR a_expected = -2 OR (a_expected = -1 AND old.version > 0)
+    ON CONFLICT DO NOTHING
+    RETURNING e.version, e.position INTO version, last_position;
+    IF FOUND THEN
+        slot := 1;
+        outcome := 'C';
+        first_position := last_position;
+        PERFORM pg_notify('goldseam_' || '@schema@.goldseam_events'::regclass::oid,
+                          last_position::text);
+        RETURN NEXT;
+    END IF;
 END $$;
 
 CREATE VIEW goldseam_log AS
