@@ -45,7 +45,7 @@ class Signals:
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add ``amount`` to a counter."""
-        key = name, tuple(sorted(labels.items()))
+        key = name, tuple(sorted(labels.items())) if labels else ()
         self._values[key] = self._values.get(key, 0) + amount
 
     def gauge(self, name: str, value: float, **labels: str) -> None:

@@ -20,6 +20,7 @@ def _numbered(sql: str) -> str:
 
 
 APPEND = _numbered(_SQL["append"])
+APPEND_CAREFULLY = _numbered(_SQL["append_carefully"])
 APPEND_ONE = _numbered(_SQL["append_one"])
 
 _OUTCOMES: dict[str, Outcome] = {
@@ -29,9 +30,6 @@ _OUTCOMES: dict[str, Outcome] = {
     "F": "fenced",
     "M": "mismatch",
 }
-
-Answer = tuple[int, str, int, int, int]
-"""One row of the function: slot, outcome, version, first and last position."""
 
 
 def is_lone_event(batch: Batch) -> bool:
@@ -85,6 +83,7 @@ def parameters(batch: Batch) -> list[bytes | None]:
         texts([append.tenant for _, append, _ in writes]),
         texts([write.stream for _, _, write in writes]),
         int8s([write.expected for _, _, write in writes]),
+        int4s([len(write.events) for _, _, write in writes]),
         int4s(slots),
         int4s(ordinals),
         uuids(ids),
@@ -112,25 +111,41 @@ def _fences(batch: Batch) -> tuple[bytes | None, bytes | None]:
     return names, int8s([append.fence.token if append.fence else 0 for append in batch])
 
 
-def verdicts(batch: Batch, rows: Sequence[Answer]) -> list[Verdict]:
-    """One verdict for each append, from one row for each stream."""
-    found, at = [], 0
+def all_committed(batch: Batch, head: int, versions: Sequence[int]) -> list[Verdict]:
+    """The verdicts when every append held: ``versions`` and ``head`` as they were before."""
+    found, at, position = [], 0, head
     for append in batch:
-        mine = rows[at : at + len(append.writes)]
-        at += len(append.writes)
-        found.append(_verdict(append, mine))
+        streams = len(append.writes)
+        before = versions[at : at + streams]
+        after = tuple(
+            version + len(write.events)
+            for version, write in zip(before, append.writes, strict=True)
+        )
+        found.append(Verdict("committed", after, position + 1, position + append.size))
+        position += append.size
+        at += streams
     return found
 
 
-def _verdict(append: Append, rows: Sequence[Answer]) -> Verdict:
-    _, code, version, first, last = rows[0]
-    outcome = _OUTCOMES[code]
-    versions = tuple(row[2] for row in rows)
-    if outcome == "fenced":
-        return Verdict(outcome, versions, detail=version)
-    if outcome == "conflict":
-        return Verdict(outcome, versions, detail=_conflicting(append, versions))
-    return Verdict(outcome, versions, first, last)
+def judged(
+    batch: Batch,
+    outcomes: str,
+    versions: Sequence[int],
+    firsts: Sequence[int],
+    lasts: Sequence[int],
+    tokens: Sequence[int],
+) -> list[Verdict]:
+    """The verdicts of the careful way: one letter for each append, one version for each stream."""
+    found, at = [], 0
+    for n, append in enumerate(batch):
+        mine = tuple(versions[at : at + len(append.writes)])
+        at += len(append.writes)
+        outcome = _OUTCOMES[outcomes[n]]
+        detail = tokens[n]
+        if outcome == "conflict":
+            detail = _conflicting(append, mine)
+        found.append(Verdict(outcome, mine, firsts[n], lasts[n], detail))
+    return found
 
 
 def _conflicting(append: Append, versions: Sequence[int]) -> int:

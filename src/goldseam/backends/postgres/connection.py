@@ -10,9 +10,9 @@ from typing import Any, LiteralString, cast
 import psycopg
 from psycopg import errors, generators, pq, rows
 
-from goldseam.backends.postgres.append import APPEND, parameters, verdicts
+from goldseam.backends.postgres.append import APPEND_CAREFULLY, parameters
 from goldseam.backends.postgres.errors import translate
-from goldseam.backends.postgres.results import DONE, answers
+from goldseam.backends.postgres.results import DONE, batch_verdicts
 from goldseam.store.batch import Batch, Verdict
 from goldseam.store.connection import Dialect, Parameters, Row
 
@@ -110,14 +110,15 @@ class BlockingPostgresConnection:
 
 
 def _send_append(libpq: pq.abc.PGconn, batch: Batch) -> None:
+    """Always the careful way: an error inside a caller's transaction would end it."""
     values = parameters(batch)
     formats = [pq.Format.BINARY] * len(values)
     libpq.send_query_params(
-        APPEND.encode(), values, param_formats=formats, result_format=pq.Format.BINARY
+        APPEND_CAREFULLY.encode(), values, param_formats=formats, result_format=pq.Format.BINARY
     )
 
 
 def _verdicts(batch: Batch, found: Sequence[pq.abc.PGresult]) -> list[Verdict]:
     if found[-1].status not in DONE:
         raise errors.error_from_result(found[-1])
-    return verdicts(batch, answers(found[-1]))
+    return batch_verdicts(batch, found[-1])

@@ -1,4 +1,4 @@
-"""The append lane: one connection, two prepared statements, spoken to through libpq itself.
+"""The append lane: one connection, three prepared statements, spoken to through libpq itself.
 
 A lone writer waits for each append, so every microsecond between the program and the server
 counts here. The lane keeps its socket registered with the event loop and packs parameters and
@@ -16,17 +16,18 @@ from psycopg import errors, pq
 
 from goldseam.backends.postgres.append import (
     APPEND,
+    APPEND_CAREFULLY,
     APPEND_ONE,
-    Answer,
     is_lone_event,
     lone_parameters,
     parameters,
-    verdicts,
 )
-from goldseam.backends.postgres.results import DONE, answers
+from goldseam.backends.postgres.results import DONE, batch_verdicts, lone_verdict
 from goldseam.store.batch import Batch, Verdict
 
 _BINARY = pq.Format.BINARY
+_ONE, _MANY, _CAREFULLY = b"one", b"many", b"carefully"
+_STATEMENTS = {_ONE: APPEND_ONE, _MANY: APPEND, _CAREFULLY: APPEND_CAREFULLY}
 
 
 class AppendLane:
@@ -41,8 +42,8 @@ class AppendLane:
         self._loop.add_reader(self._socket, self._readable)
 
     async def prepare(self) -> None:
-        """Prepare both statements on the server."""
-        for name, sql in ((b"one", APPEND_ONE), (b"many", APPEND)):
+        """Prepare the statements on the server."""
+        for name, sql in _STATEMENTS.items():
             self._libpq.send_prepare(name, sql.encode())
             await self._wait()
 
@@ -53,21 +54,28 @@ class AppendLane:
             psycopg.Error: the server refused it, or the connection is lost.
         """
         if is_lone_event(batch):
-            rows = await self._execute(b"one", lone_parameters(batch))
-            if rows:
-                return verdicts(batch, rows)
-        return verdicts(batch, await self._execute(b"many", parameters(batch)))
+            verdict = lone_verdict(await self._execute(_ONE, lone_parameters(batch)))
+            if verdict is not None:
+                return verdict
+            way = _CAREFULLY
+        else:
+            way = _MANY
+        values = parameters(batch)
+        try:
+            return batch_verdicts(batch, await self._execute(way, values))
+        except errors.UniqueViolation:
+            if way is _CAREFULLY:
+                raise
+        return batch_verdicts(batch, await self._execute(_CAREFULLY, values))
 
     async def close(self) -> None:
         """Forget the socket, close the connection."""
         self._loop.remove_reader(self._socket)
         await self._raw.close()
 
-    async def _execute(
-        self, name: bytes, values: Sequence[bytes | None]
-    ) -> list[Answer]:
+    async def _execute(self, name: bytes, values: Sequence[bytes | None]) -> pq.abc.PGresult:
         self._libpq.send_query_prepared(name, values, [_BINARY] * len(values), _BINARY)
-        return answers(await self._wait())
+        return await self._wait()
 
     async def _wait(self) -> pq.abc.PGresult:
         """Flush what was sent; the result, once the server is ready for the next command."""

@@ -1,30 +1,43 @@
-"""The append function's rows, read from libpq's binary result."""
+"""The append functions' rows, read from libpq's binary result."""
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, unpack_from
 
 from psycopg import pq
 
-from goldseam.backends.postgres.append import Answer
+from goldseam.backends.postgres.append import all_committed, judged
+from goldseam.store.batch import Batch, Verdict
 
 DONE = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 """What the server says when it has done what it was asked."""
 
-_INT4, _INT8 = Struct(">i").unpack, Struct(">q").unpack
+_INT8 = Struct(">q").unpack
+_HEADER_BYTES = 20
+_PAIR_BYTES = 12
 
 
-def answers(result: pq.abc.PGresult) -> list[Answer]:
-    """Slot, outcome, version, first and last position of each row."""
-    return [_answer(result, row) for row in range(result.ntuples)]
+def lone_verdict(result: pq.abc.PGresult) -> list[Verdict] | None:
+    """The verdict of ``goldseam_append_one``; None when it stored nothing."""
+    if result.ntuples == 0:
+        return None
+    version, position = (_INT8(result.get_value(0, column) or b"")[0] for column in (0, 1))
+    return [Verdict("committed", (version,), position, position)]
 
 
-def _answer(result: pq.abc.PGresult, row: int) -> Answer:
-    slot, code, version, first, last = (result.get_value(row, column) or b"" for column in range(5))
-    return (
-        _INT4(slot)[0],
-        code.decode(),
-        _INT8(version)[0],
-        _INT8(first)[0],
-        _INT8(last)[0],
+def batch_verdicts(batch: Batch, result: pq.abc.PGresult) -> list[Verdict]:
+    """The verdicts of ``goldseam_append``, whichever way it went."""
+    versions, firsts = _int8s(result, 1), _int8s(result, 2)
+    outcomes = result.get_value(0, 0)
+    if outcomes is None:
+        return all_committed(batch, firsts[0], versions)
+    return judged(
+        batch, outcomes.decode(), versions, firsts, _int8s(result, 3), _int8s(result, 4)
     )
+
+
+def _int8s(result: pq.abc.PGresult, column: int) -> tuple[int, ...]:
+    """A bigint[]: a header of 20 bytes, then a length and a value for each element."""
+    value = result.get_value(0, column) or b""
+    count = (len(value) - _HEADER_BYTES) // _PAIR_BYTES
+    return unpack_from(">" + "4xq" * count, value, _HEADER_BYTES)

@@ -35,3 +35,9 @@ INSERT INTO goldseam_events
     (position, tenant, stream, version, id, type, type_version, recorded_us, metadata, payload,
      checksum, chain)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- immutability_expected --
+goldseam_events_no_update goldseam_events_no_delete
+
+-- immutability_triggers --
+SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'goldseam_events'

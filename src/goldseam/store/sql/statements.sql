@@ -97,3 +97,17 @@ DELETE FROM goldseam_snapshots WHERE tenant = :tenant AND stream = :stream
 
 -- prune_keys --
 DELETE FROM goldseam_keys WHERE recorded_us < :before_us
+
+-- keys_without_events --
+SELECT k.tenant, k.key FROM goldseam_keys k
+WHERE NOT EXISTS (SELECT 1 FROM goldseam_events e WHERE e.position = k.last_position)
+LIMIT 100
+
+-- all_snapshots --
+SELECT stream, kind, version, schema_hash, state, checksum FROM goldseam_snapshots
+
+-- count_keys --
+SELECT count(*) FROM goldseam_keys
+
+-- count_snapshots --
+SELECT count(*) FROM goldseam_snapshots

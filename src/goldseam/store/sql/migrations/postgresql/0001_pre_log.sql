@@ -74,30 +74,27 @@ ALTER TABLE goldseam_events ENABLE ALWAYS TRIGGER goldseam_events_no_truncate;
 
 -- Stores the appends of one group commit. a_*: one element for each append; s_*: one for each
 -- stream of an append (s_append says which); e_*: one for each event (e_slot says which stream).
--- Answers one row for each stream: its append's outcome, its version, the append's positions.
---   C committed   R replayed (stored before)   V version conflict here   v in another stream
---   F fenced (version = current token)         M key or id used with another content
-CREATE FUNCTION goldseam_append(
+-- This is the careful way: it looks at keys, fences and ids, and refuses an append alone.
+-- Answers one letter for each append, one version for each stream (after the append where it was
+-- stored), the positions of each append, and for each append the token it was fenced by.
+--   C committed   R replayed (stored before)   V version conflict
+--   F fenced      M key or id used with another content
+CREATE FUNCTION goldseam_append_carefully(
     a_tenant text[], a_events integer[], a_first_id uuid[],
     a_key text[], a_fingerprint bytea[], a_fence text[], a_token bigint[],
-    s_append integer[], s_tenant text[], s_stream text[], s_expected bigint[],
+    s_append integer[], s_tenant text[], s_stream text[], s_expected bigint[], s_events integer[],
     e_slot integer[], e_ordinal integer[], e_id uuid[], e_type text[], e_type_version smallint[],
     e_recorded_us bigint[], e_metadata bytea[], e_payload bytea[], e_checksum bigint[],
     e_link bytea[]
-) RETURNS TABLE (slot integer, outcome "char", version bigint,
-                 first_position bigint, last_position bigint)
+) RETURNS TABLE (outcomes text, versions bigint[], firsts bigint[], lasts bigint[], tokens bigint[])
 LANGUAGE plpgsql
 -- A plan made while the log was empty must not scan it when it is long.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
     head bigint;
-    versions bigint[];
     chains bytea[];
     verdicts "char"[];
-    firsts bigint[];
-    lasts bigint[];
-    details bigint[];
     accepted boolean[] := array_fill(true, ARRAY[cardinality(s_append)]);
     total integer := 0;
     known record;
@@ -122,7 +119,7 @@ BEGIN
     verdicts := array_fill('C'::"char", ARRAY[cardinality(a_events)]);
     firsts := array_fill(0::bigint, ARRAY[cardinality(a_events)]);
     lasts := firsts;
-    details := firsts;
+    tokens := firsts;
 
     FOR i IN 1 .. cardinality(s_append) LOOP
         IF NOT (s_expected[i] = versions[i] OR s_expected[i] = -2
@@ -138,7 +135,7 @@ BEGIN
               JOIN @schema@.goldseam_fences f ON f.tenant = a.tenant AND f.name = a.name AND f.token > a.token
         LOOP
             verdicts[known.i] := 'F';
-            details[known.i] := known.token;
+            tokens[known.i] := known.token;
         END LOOP;
     END IF;
 
@@ -201,11 +198,6 @@ BEGIN
                        AS e (slot, ordinal, id, type, type_version, recorded_us,
                              metadata, payload, checksum, link, i)
                  WHERE accepted[e.slot]) x;
-        FOR i IN 1 .. cardinality(e_slot) LOOP
-            IF accepted[e_slot[i]] THEN
-                versions[e_slot[i]] := versions[e_slot[i]] + 1;
-            END IF;
-        END LOOP;
         IF a_key IS NOT NULL THEN
             INSERT INTO @schema@.goldseam_keys
             SELECT a.tenant, a.key, a.fingerprint, firsts[a.i], lasts[a.i], e_recorded_us[1]
@@ -225,30 +217,88 @@ BEGIN
     END IF;
 
     FOR i IN 1 .. cardinality(s_append) LOOP
-        slot := i;
-        outcome := verdicts[s_append[i]];
-        first_position := firsts[s_append[i]];
-        last_position := lasts[s_append[i]];
-        version := versions[i];
-        IF outcome = 'R' THEN
-            SELECT max(e.version) INTO version FROM @schema@.goldseam_events e
-             WHERE e.position BETWEEN first_position AND last_position
-               AND e.tenant = s_tenant[i] AND e.stream = s_stream[i];
-        ELSIF outcome = 'F' THEN
-            version := details[s_append[i]];
+        IF accepted[i] THEN
+            versions[i] := versions[i] + s_events[i];
+        ELSIF verdicts[s_append[i]] = 'R' THEN
+            versions[i] := (SELECT max(e.version) FROM @schema@.goldseam_events e
+                             WHERE e.position BETWEEN firsts[s_append[i]] AND lasts[s_append[i]]
+                               AND e.tenant = s_tenant[i] AND e.stream = s_stream[i]);
         END IF;
-        RETURN NEXT;
     END LOOP;
+    outcomes := array_to_string(verdicts, '');
+    RETURN NEXT;
 END $$;
 
--- The same for one append of one event, without keys and fences: what a lone writer sends.
--- No row: it was not stored, and goldseam_append has to say why.
+-- The quick way, for a batch without keys and fences in which every append holds: two look-ups
+-- and one insert. Anything else is left to the careful way, in the same call. An id that is
+-- stored already breaks the insert (unique violation): the caller then asks carefully.
+CREATE FUNCTION goldseam_append(
+    a_tenant text[], a_events integer[], a_first_id uuid[],
+    a_key text[], a_fingerprint bytea[], a_fence text[], a_token bigint[],
+    s_append integer[], s_tenant text[], s_stream text[], s_expected bigint[], s_events integer[],
+    e_slot integer[], e_ordinal integer[], e_id uuid[], e_type text[], e_type_version smallint[],
+    e_recorded_us bigint[], e_metadata bytea[], e_payload bytea[], e_checksum bigint[],
+    e_link bytea[]
+) RETURNS TABLE (outcomes text, versions bigint[], firsts bigint[], lasts bigint[], tokens bigint[])
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+DECLARE
+    head bigint;
+    chains bytea[];
+    all_hold boolean;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'an append needs READ COMMITTED, this transaction is %',
+            upper(current_setting('transaction_isolation')) USING ERRCODE = 'GS001';
+    END IF;
+    PERFORM pg_advisory_xact_lock(1735355492, '@schema@.goldseam_events'::regclass::oid::integer);
+
+    SELECT array_agg(s.version ORDER BY s.i), array_agg(s.chain ORDER BY s.i), bool_and(s.holds)
+      INTO versions, chains, all_hold
+      FROM (SELECT w.i, coalesce(last.version, 0) AS version,
+                   coalesce(last.chain, ''::bytea) AS chain,
+                   w.expected = coalesce(last.version, 0) OR w.expected = -2
+                       OR (w.expected = -1 AND last.version > 0) AS holds
+              FROM unnest(s_tenant, s_stream, s_expected) WITH ORDINALITY
+                   AS w (tenant, stream, expected, i)
+              LEFT JOIN LATERAL (
+                  SELECT e.version, e.chain FROM @schema@.goldseam_events e
+                   WHERE e.tenant = w.tenant AND e.stream = w.stream
+                   ORDER BY e.version DESC LIMIT 1) last ON true) s;
+    IF NOT all_hold OR a_key IS NOT NULL OR a_fence IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM @schema@.goldseam_append_carefully(
+            a_tenant, a_events, a_first_id, a_key, a_fingerprint, a_fence, a_token,
+            s_append, s_tenant, s_stream, s_expected, s_events, e_slot, e_ordinal, e_id, e_type,
+            e_type_version, e_recorded_us, e_metadata, e_payload, e_checksum, e_link);
+        RETURN;
+    END IF;
+
+    SELECT coalesce(max(e.position), 0) INTO head FROM @schema@.goldseam_events e;
+    INSERT INTO @schema@.goldseam_events
+           (position, recorded_us, version, checksum, id, type_version, tenant, stream, type,
+            metadata, payload, chain)
+    SELECT head + x.i, x.recorded_us, versions[x.slot] + x.ordinal,
+           x.checksum # (versions[x.slot] + x.ordinal) # (head + x.i),
+           x.id, x.type_version, s_tenant[x.slot], s_stream[x.slot], x.type, x.metadata,
+           x.payload, sha256(chains[x.slot] || x.link)
+      FROM unnest(e_slot, e_ordinal, e_id, e_type, e_type_version, e_recorded_us,
+                  e_metadata, e_payload, e_checksum, e_link) WITH ORDINALITY
+           AS x (slot, ordinal, id, type, type_version, recorded_us,
+                 metadata, payload, checksum, link, i);
+    PERFORM pg_notify('goldseam_' || '@schema@.goldseam_events'::regclass::oid,
+                      (head + cardinality(e_slot))::text);
+    firsts := ARRAY[head];
+    RETURN NEXT;
+END $$;
+
+-- The quickest way, for one append of one event without a key or a fence: what a lone writer sends.
+-- No row: it was not stored, and goldseam_append_carefully has to say why.
 CREATE FUNCTION goldseam_append_one(
     a_tenant text, a_stream text, a_expected bigint,
     a_id uuid, a_type text, a_type_version smallint, a_recorded_us bigint, a_metadata bytea,
     a_payload bytea, a_checksum bigint, a_link bytea
-) RETURNS TABLE (slot integer, outcome "char", version bigint,
-                 first_position bigint, last_position bigint)
+) RETURNS TABLE (at_version bigint, at_position bigint)
 LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -271,13 +321,10 @@ BEGIN
                     ORDER BY l.version DESC LIMIT 1) last ON true) old (next, version, chain)
      WHERE a_expected = old.version OR a_expected = -2 OR (a_expected = -1 AND old.version > 0)
     ON CONFLICT DO NOTHING
-    RETURNING e.version, e.position INTO version, last_position;
+    RETURNING e.version, e.position INTO at_version, at_position;
     IF FOUND THEN
-        slot := 1;
-        outcome := 'C';
-        first_position := last_position;
         PERFORM pg_notify('goldseam_' || '@schema@.goldseam_events'::regclass::oid,
-                          last_position::text);
+                          at_position::text);
         RETURN NEXT;
     END IF;
 END $$;
