@@ -1,4 +1,7 @@
-"""Runs one PostgreSQL server that belongs to one checkout, and touches no other server."""
+"""Runs one PostgreSQL server that belongs to one checkout, and touches no other server.
+
+Its tests' kills need only `PostgresServer(root, programs)` with a root of their own.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,9 @@ MARKER = "made-by-goldseam-services"
 
 START_SECONDS_MAX = 60
 """Crash recovery after a kill under load takes seconds; a minute means something is wrong."""
+
+ORPHAN_SECONDS_MAX = 20
+"""Server processes leave by themselves when their postmaster has been killed, if not at once."""
 
 CONNECTIONS_MAX = 200
 """Room for 32 writers with pools of their own, followers and two test workers."""
@@ -172,10 +178,10 @@ class PostgresServer:
     def _launch(self, *, new_port: bool) -> None:
         state = self._state()
         if state is None or new_port:
-            state = State(port=_free_port(), sockets="")
+            state = State(port=_free_port(), sockets="/nonexistent")
         elif _listens(state.port):
             self._refuse_foreign(state.port)
-        if not os.path.isdir(state.sockets):
+        if not Path(state.sockets).is_dir():
             state = State(state.port, tempfile.mkdtemp(prefix="goldseam-pg-", dir="/tmp"))
             self._give_to_server_user(Path(state.sockets))
         (self.home / "state.json").write_text(json.dumps(vars(state)) + "\n", encoding="utf-8")
@@ -227,9 +233,23 @@ class PostgresServer:
         return "-D" in arguments and _same_folder(arguments[arguments.index("-D") + 1], self.data)
 
     def _forget_stale_pid(self) -> None:
-        """After a crash the file may name a process that is by now somebody else's."""
-        if self._pid() is not None and not self.running():
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
+        """After a crash the file may name a process that is by now somebody else's.
+
+        Deleted only once nothing works in the data directory any more: the file also keeps a
+        second server away from what an orphan of the first still writes.
+        """
+        pid = self._pid()
+        if pid is None or self._is_ours(pid) or not Path("/proc/self").exists():
+            return
+        deadline = time.monotonic() + ORPHAN_SECONDS_MAX
+        while orphans := _working_in(self.data):
+            if time.monotonic() > deadline:
+                raise ServerUnreachable(
+                    f"the server of {self.data} died, but processes {orphans} still work there "
+                    f"after {ORPHAN_SECONDS_MAX} s; end them and run this again"
+                )
+            time.sleep(0.1)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ running programs
 
@@ -292,6 +312,16 @@ def _listens(port: int) -> bool:
 
 def _same_folder(left: str, right: Path) -> bool:
     return os.path.realpath(left) == os.path.realpath(right)
+
+
+def _working_in(folder: Path) -> list[int]:
+    """The processes whose working directory is `folder`: all processes of a server are."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if _same_folder(str(link), folder):
+                found.append(int(link.parent.name))
+    return found
 
 
 def _command_line(pid: int) -> list[str]:

@@ -48,16 +48,13 @@ class Append(NamedTuple):
     key: str | None = None
     fingerprint: bytes | None = None
     fence: Fence | None = None
+    size: int = 0
+    """How many events it has in all."""
 
     @property
     def event_ids(self) -> list[str]:
         """The ids of its events, as texts."""
         return [str(UUID(bytes=e.id_bytes)) for write in self.writes for e in write.events]
-
-    @property
-    def size(self) -> int:
-        """How many events it has."""
-        return sum(len(write.events) for write in self.writes)
 
 
 Batch = Sequence[Append]
@@ -90,8 +87,13 @@ class Appended(NamedTuple):
     position: int
     first_position: int
     versions: dict[str, int]
-    token: str
+    store_id: UUID
     replayed: bool = False
+
+    @property
+    def token(self) -> str:
+        """The position as a token that only this store accepts."""
+        return encode_token(self.store_id, self.position)
 
     @property
     def version(self) -> int:
@@ -111,7 +113,7 @@ def answer(append: Append, verdict: Verdict, store_id: UUID) -> Appended:
             verdict.last_position,
             verdict.first_position,
             dict(zip(streams, verdict.versions, strict=True)),
-            encode_token(store_id, verdict.last_position),
+            store_id,
             verdict.outcome == "replayed",
         )
     raise _refusal(append, verdict)

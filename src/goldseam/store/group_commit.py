@@ -90,8 +90,6 @@ class GroupCommit:
                     return
                 self._wake.clear()
                 await self._wake.wait()
-            # One turn of the loop lets every caller that is ready join this batch.
-            await asyncio.sleep(0)
             batch = self._next_batch()
             if batch:
                 await self._commit(batch)

@@ -68,14 +68,14 @@ class Preparer:
         metadata = metadata or NO_METADATA
         try:
             prepared = tuple(self._write(*write, metadata) for write in writes)
-            _check_sizes(prepared)
+            size = _checked_size(prepared)
         except InvalidInput:
             signals.count("goldseam_rejected_events_total")
             raise
         if key is None:
-            return Append(self.tenant, prepared, fence=fence)
+            return Append(self.tenant, prepared, fence=fence, size=size)
         key = checked_name("idempotency key", key, KEY_LENGTH_MAX)
-        return Append(self.tenant, prepared, key, _fingerprint(prepared), fence)
+        return Append(self.tenant, prepared, key, _fingerprint(prepared), fence, size)
 
     def _write(
         self, stream: str, expected: ExpectedVersion, events: Sequence[object], metadata: Metadata
@@ -115,14 +115,17 @@ class Preparer:
         return encode
 
 
-def _check_sizes(writes: Sequence[StreamWrite]) -> None:
-    size = sum(len(write.events) for write in writes)
-    if not writes or any(not write.events for write in writes):
+def _checked_size(writes: Sequence[StreamWrite]) -> int:
+    """How many events there are, if that and their streams are allowed."""
+    sizes = [len(write.events) for write in writes]
+    size = sum(sizes)
+    if not size or 0 in sizes:
         raise InvalidName("append", size, "each stream needs at least one event")
     if size > EVENTS_PER_APPEND_MAX:
         raise InvalidName("append", size, f"it has more than {EVENTS_PER_APPEND_MAX} events")
-    if len({write.stream for write in writes}) != len(writes):
+    if len(writes) > 1 and len({write.stream for write in writes}) != len(writes):
         raise InvalidName("append", size, "it names one stream twice; put its events together")
+    return size
 
 
 def _fingerprint(writes: Iterable[StreamWrite]) -> bytes:
