@@ -26,7 +26,7 @@ check: setup ## lint, types, law of imports, spelling, generated pages
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy $(CHECKED)
-	$(VENV)/lint-imports --no-timings
+	$(VENV)/lint-imports
 	$(VENV)/codespell
 	$(RUN) tools.catalogue_to_docs --check
 

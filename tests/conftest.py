@@ -1,4 +1,4 @@
-"""Stores for the tests: fresh SQLite files and PostgreSQL schemas, and a count of what is missing."""
+"""Stores for the tests: fresh SQLite files and PostgreSQL schemas; a count of what is missing."""
 
 from __future__ import annotations
 

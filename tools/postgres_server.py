@@ -181,9 +181,10 @@ class PostgresServer:
             state = State(port=_free_port(), sockets="/nonexistent")
         elif _listens(state.port):
             self._refuse_foreign(state.port)
-        if not Path(state.sockets).is_dir():
-            state = State(state.port, tempfile.mkdtemp(prefix="goldseam-pg-", dir="/tmp"))
-            self._give_to_server_user(Path(state.sockets))
+        # A new folder each time: a crash leaves a lock in the old one, naming a process.
+        shutil.rmtree(state.sockets, ignore_errors=True)
+        state = State(state.port, tempfile.mkdtemp(prefix="goldseam-pg-", dir="/tmp"))
+        self._give_to_server_user(Path(state.sockets))
         (self.home / "state.json").write_text(json.dumps(vars(state)) + "\n", encoding="utf-8")
         options = (
             f"-p {state.port} -k {state.sockets} -c listen_addresses=127.0.0.1 "

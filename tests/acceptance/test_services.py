@@ -80,7 +80,7 @@ def _postmaster(checkout: Checkout) -> str:
 
 def _ask(url: str, question: str) -> str:
     with psycopg.connect(url) as connection:
-        row = connection.execute(question).fetchone()  # type: ignore[call-overload]
+        row = connection.execute(question).fetchone()
     assert row is not None
     return str(row[0])
 

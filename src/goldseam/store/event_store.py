@@ -19,6 +19,7 @@ from goldseam.store.batch import Appended, answer
 from goldseam.store.connection import Connection, Database
 from goldseam.store.expected import ExpectedVersion
 from goldseam.store.follow import Changes
+from goldseam.store.idempotency import find_first_result
 from goldseam.store.group_commit import RETRY_SECONDS, GroupCommit
 from goldseam.store.prepare import EVENT_BYTES_MAX, Preparer
 from goldseam.store.read import PAGE_EVENTS, POSITION_END, Reader
@@ -104,10 +105,27 @@ class EventStore:
         key: str | None = None,
         fence: Fence | None = None,
         metadata: Metadata | None = None,
+        fingerprint: bytes | None = None,
     ) -> Appended:
-        """Append to several streams, all or nothing. See :meth:`append`."""
-        append = self._preparer.append(writes, key=key, fence=fence, metadata=metadata)
+        """Append to several streams, all or nothing. See :meth:`append`.
+
+        ``fingerprint`` is what a second use of ``key`` is compared with, instead of the events.
+        """
+        append = self._preparer.append(
+            writes, key=key, fence=fence, metadata=metadata, fingerprint=fingerprint
+        )
         return answer(append, await self._commits.append(append), self.store_id)
+
+    async def first_result(self, key: str, fingerprint: bytes, stream: str) -> Appended | None:
+        """The answer to the first write with ``key``, or None if there was none.
+
+        Raises:
+            IdempotencyMismatch: the key was used for something else.
+        """
+        first = await self._read(
+            lambda c: find_first_result(c, self.tenant, key, fingerprint, stream)
+        )
+        return None if first is None else Appended(*first, self.store_id, replayed=True)
 
     async def read_stream(
         self, stream: str, *, after: int = 0, limit: int = PAGE_EVENTS

@@ -59,8 +59,12 @@ class Preparer:
         key: str | None = None,
         fence: Fence | None = None,
         metadata: Metadata | None = None,
+        fingerprint: bytes | None = None,
     ) -> Append:
         """One append over one or several streams.
+
+        ``fingerprint`` is what a second use of ``key`` is compared with; by default it is made
+        from the streams, the expected versions and the events.
 
         Raises:
             InvalidInput: an event, a name or the number of events is not allowed.
@@ -75,7 +79,9 @@ class Preparer:
         if key is None:
             return Append(self.tenant, prepared, fence=fence, size=size)
         key = checked_name("idempotency key", key, KEY_LENGTH_MAX)
-        return Append(self.tenant, prepared, key, _fingerprint(prepared), fence, size)
+        return Append(
+            self.tenant, prepared, key, fingerprint or _fingerprint(prepared), fence, size
+        )
 
     def _write(
         self, stream: str, expected: ExpectedVersion, events: Sequence[object], metadata: Metadata

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from goldseam.backends.sqlite.append import append_batch
 from goldseam.backends.sqlite.workers import Workers
-from goldseam.errors import InvalidName
+from goldseam.errors import IdempotencyMismatch, InvalidName
 from goldseam.store.batch import Batch, Verdict
 from goldseam.store.connection import Connection, Dialect, Operation, Parameters, Row
 
@@ -51,12 +52,18 @@ class SqliteDatabase:
         return raw
 
     async def append(self, batch: Batch) -> list[Verdict]:
-        """Store a batch in one transaction."""
+        """Store a batch in one transaction: the quick way, or carefully if that breaks."""
 
-        async def operation(connection: Connection) -> list[Verdict]:
-            return await connection.append(batch)
+        async def quickly(connection: Connection) -> list[Verdict]:
+            return await append_batch(connection, batch, carefully=False)
 
-        return await self._writer.run("IMMEDIATE", operation)
+        async def carefully(connection: Connection) -> list[Verdict]:
+            return await append_batch(connection, batch)
+
+        try:
+            return await self._writer.run("IMMEDIATE", quickly)
+        except IdempotencyMismatch:
+            return await self._writer.run("IMMEDIATE", carefully)
 
     async def transact(self, operation: Operation[T]) -> T:
         """Run ``operation`` in one write transaction."""

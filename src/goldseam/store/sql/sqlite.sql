@@ -11,14 +11,6 @@ WHERE tenant = :tenant AND stream = :stream ORDER BY version DESC LIMIT 1
 SELECT id, position, stream, type, type_version, payload FROM goldseam_events
 WHERE tenant = :tenant AND id = :id
 
--- find_key --
-SELECT fingerprint, first_position, last_position FROM goldseam_keys
-WHERE tenant = :tenant AND key = :key
-
--- version_between --
-SELECT max(version) FROM goldseam_events
-WHERE position BETWEEN :first AND :last AND tenant = :tenant AND stream = :stream
-
 -- find_fence --
 SELECT token FROM goldseam_fences WHERE tenant = :tenant AND name = :name
 

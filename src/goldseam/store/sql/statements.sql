@@ -1,5 +1,5 @@
 Statements of the store that both dialects share. Those of the main tenant walk the log by position:
-"IS TRUE" keeps the planner from an index that would make it sort the whole log for each page.
+CASE keeps the planner from an index that would make it sort the whole log for each page.
  ":name" is a parameter, "{name}" another statement.
 
 -- event_columns --
@@ -46,7 +46,7 @@ WHERE tenant = :tenant AND tenant <> 'main' AND position < :before
 ORDER BY position DESC LIMIT :limit
 
 -- in_main_tenant --
-(tenant = 'main') IS TRUE
+CASE WHEN tenant = 'main' THEN true ELSE false END
 
 -- read_event --
 SELECT {event_columns} FROM goldseam_events WHERE tenant = :tenant AND id = :id
@@ -111,3 +111,11 @@ SELECT count(*) FROM goldseam_keys
 
 -- count_snapshots --
 SELECT count(*) FROM goldseam_snapshots
+
+-- find_key --
+SELECT fingerprint, first_position, last_position FROM goldseam_keys
+WHERE tenant = :tenant AND key = :key
+
+-- version_between --
+SELECT max(version) FROM goldseam_events
+WHERE position BETWEEN :first AND :last AND tenant = :tenant AND stream = :stream

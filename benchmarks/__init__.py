@@ -1,0 +1,1 @@
+"""Speed beside the raw limit, in the same run: ``make bench``."""
