@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -29,7 +30,8 @@ class Located:
 
 def sarif_log(found: Iterable[Located], rules: Iterable[Rule]) -> dict[str, Any]:
     """One SARIF log of one run; paths must be relative, with or without ``..``."""
-    known = {rule.code: at for at, rule in enumerate(listed := list(rules))}
+    listed = list(rules)
+    known = {rule.code: at for at, rule in enumerate(listed)}
     seen: Counter[str] = Counter()
     return {
         "$schema": SCHEMA,
@@ -50,10 +52,8 @@ def _driver(rules: list[Rule]) -> dict[str, Any]:
         "informationUri": INFORMATION,
         "rules": [_rule(rule) for rule in rules],
     }
-    try:
+    with suppress(PackageNotFoundError):  # a checkout has no version, and SARIF needs none
         driver["version"] = version("goldseam")
-    except PackageNotFoundError:
-        pass  # run from a checkout: the version is unknown, and SARIF does not need one
     return driver
 
 

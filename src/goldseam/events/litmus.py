@@ -151,8 +151,8 @@ TECHNICAL_NOUNS: Final = frozenset({
 
 FUNCTION_WORDS: Final = frozenset({
     "a", "across", "after", "again", "against", "ago", "along", "an", "and", "another", "around",
-    "as", "at", "away", "back", "before", "between", "but", "by", "down", "during", "for", "forward",
-    "from", "had", "has", "have", "in", "into", "is", "it", "its", "no", "not", "of", "off", "on",
+    "as", "at", "away", "back", "before", "between", "but", "by", "down", "during", "for",
+    "forward", "from", "had", "has", "have", "in", "into", "is", "it", "its", "no", "not", "of", "off", "on",
     "onto", "or", "out", "over", "per", "since", "than", "that", "the", "their", "then", "through",
     "to", "together", "too", "toward", "towards", "under", "until", "up", "upon", "via", "was",
     "were", "with", "within", "without", "be", "been", "being", "are",
@@ -169,8 +169,8 @@ COMMANDS: Final = frozenset({
     "lock", "make", "mark", "modify", "move", "notify", "obtain", "open", "pay", "perform", "pick",
     "place", "prepare", "provide", "publish", "put", "raise", "reactivate", "receive", "redeem",
     "refuse", "register", "reject", "release", "remove", "renew", "reopen", "repay", "replace",
-    "reschedule", "reserve", "resolve", "restore", "resume", "revoke", "save", "sell", "send", "set",
-    "settle", "sign", "start", "stop", "submit", "suspend", "take", "terminate", "transmit",
+    "reschedule", "reserve", "resolve", "restore", "resume", "revoke", "save", "sell", "send",
+    "set", "settle", "sign", "start", "stop", "submit", "suspend", "take", "terminate", "transmit",
     "unblock", "unlock", "unsubscribe", "update", "upgrade", "upsert", "validate", "verify",
     "withdraw", "write",
 })  # fmt: skip

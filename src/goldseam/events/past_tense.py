@@ -21,8 +21,8 @@ inlay inlaid; inset; keep kept; kneel knelt; knit; know knew known; lay laid; le
 leap leapt; learn learnt; leave left; lend lent; let; lie lay lain; light lit; lose lost;
 make made; mean meant; meet met; mislay mislaid; mislead misled; misread;
 misspell misspelt; misspend misspent; mistake mistook mistaken;
-misunderstand misunderstood; mow mown; offset; outbid; outdo outdid outdone; outgrow outgrew outgrown;
-outrun outran; outsell outsold; overcome overcame; overdo overdid overdone;
+misunderstand misunderstood; mow mown; offset; outbid; outdo outdid outdone;
+outgrow outgrew outgrown; outrun outran; outsell outsold; overcome overcame; overdo overdid overdone;
 overdraw overdrew overdrawn; overhear overheard; override overrode overridden; overrun overran;
 oversee oversaw overseen; oversell oversold; oversleep overslept; overspend overspent;
 overtake overtook overtaken; overthrow overthrew overthrown; overwrite overwrote overwritten;
@@ -57,8 +57,8 @@ IRREGULAR_VERBS: Final = frozenset(_VERBS)
 """Base forms of the irregular verbs that are known."""
 
 _ALSO_A_NOUN: Final = frozenset({
-    "bit", "bore", "bound", "felt", "ground", "lay", "left", "rent", "resent", "rose", "saw", "shot",
-    "slew", "spat", "spoke", "thought", "wound",
+    "bit", "bore", "bound", "felt", "ground", "lay", "left", "rent", "resent", "rose", "saw",
+    "shot", "slew", "spat", "spoke", "thought", "wound",
 })  # fmt: skip
 """Past forms that open a name as a noun or adjective: SawSharpened, RentPaid."""
 
