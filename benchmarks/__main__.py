@@ -46,7 +46,9 @@ async def run(options: argparse.Namespace) -> None:
         await _postgres(url, options, results)
     await _measure(extremes.imports(), options, results)
     if options.json:
-        Path(options.json).write_text(json.dumps([_figures(result) for result in results], indent=1))
+        Path(options.json).write_text(
+            json.dumps([_figures(result) for result in results], indent=1)
+        )
 
 
 async def _postgres(url: str, options: argparse.Namespace, results: list[Result]) -> None:

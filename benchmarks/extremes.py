@@ -71,7 +71,9 @@ async def _import_ms() -> float:
         await asyncio.to_thread(subprocess.run, command, check=True)
         return (perf_counter() - began) * 1000
 
-    whole = min([await start("import goldseam; goldseam.open_store; goldseam.event") for _ in "abc"])
+    whole = min(
+        [await start("import goldseam; goldseam.open_store; goldseam.event") for _ in "abc"]
+    )
     return whole - min([await start("pass") for _ in "abc"])
 
 

@@ -23,7 +23,7 @@ class Scenario(NamedTuple):
     limits: dict[str, Run]
     unit: str = "events/s"
     better: Literal["higher", "lower"] = "higher"
-    beside: dict[str, Run] = {}
+    beside: dict[str, Run] = {}  # noqa: RUF012 -- never written to
 
 
 class Result(NamedTuple):

@@ -64,7 +64,9 @@ def _run(postgres: Postgres, functions: bool) -> float:
     def writer(n: int) -> None:
         while watch.running:
             placed = order(counts[n])
-            aggregates[n].place(**{name: getattr(placed, name) for name in placed.__struct_fields__})
+            aggregates[n].place(
+                **{name: getattr(placed, name) for name in placed.__struct_fields__}
+            )
             app.save(aggregates[n])
             counts[n] += 1
 

@@ -46,9 +46,7 @@ def required_store(given: str | None) -> str:
     """The store's URL, or a usage error that says how to give one."""
     url = store_url(given)
     if url is None:
-        raise click.UsageError(
-            f"no store: give --store sqlite:///file.db or set {STORE_VARIABLE}"
-        )
+        raise click.UsageError(f"no store: give --store sqlite:///file.db or set {STORE_VARIABLE}")
     return url
 
 

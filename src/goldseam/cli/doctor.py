@@ -111,5 +111,3 @@ def _standby(names: str) -> Finding:
         return Finding("RPO 0 at failover", "good", f"synchronous_standby_names={names}")
     reason = "no synchronous standby: losing the server may lose acknowledged events; not RPO 0"
     return Finding("RPO 0 at failover", "warn", reason)
-
-

@@ -14,7 +14,6 @@ from urllib.parse import quote
 from goldseam.events.litmus import Finding, Rule
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
-INFORMATION: Final = "https://github.com/goldseam/goldseam"
 FINGERPRINT_CHARACTERS: Final = 16
 
 
@@ -49,7 +48,6 @@ def sarif_log(found: Iterable[Located], rules: Iterable[Rule]) -> dict[str, Any]
 def _driver(rules: list[Rule]) -> dict[str, Any]:
     driver: dict[str, Any] = {
         "name": "goldseam events lint",
-        "informationUri": INFORMATION,
         "rules": [_rule(rule) for rule in rules],
     }
     with suppress(PackageNotFoundError):  # a checkout has no version, and SARIF needs none

@@ -53,9 +53,14 @@ class Aggregate:
             setattr(self, name, copy.copy(value))
 
     def record(self, fact: object) -> None:
-        """Something has happened: the state takes it in at once, the store when the command ends."""
+        """Something has happened: the state takes it in at once, the store afterwards."""
         self.evolve(fact)
         self._recorded.append(fact)
+
+    def taken(self) -> tuple[object, ...]:
+        """The facts recorded since the last call."""
+        facts, self._recorded = tuple(self._recorded), []
+        return facts
 
     def evolve(self, fact: object) -> None:
         """Take in one fact; must accept every fact ever recorded for this kind of thing."""
@@ -98,12 +103,9 @@ def decider_of(kind: type[A]) -> Decider[Decision[A], A, object]:
     """The decider underneath an aggregate class: a command is a call on the aggregate."""
 
     def decide(decision: Decision[A], aggregate: A) -> Sequence[object]:
-        working = copy.copy(aggregate)
-        for name, value in aggregate.state().items():
-            setattr(working, name, copy.deepcopy(value))
-        working._recorded = []
+        working = copy.deepcopy(aggregate)
         decision(working)
-        return tuple(working._recorded)
+        return working.taken()
 
     def evolve(aggregate: A, fact: object) -> A:
         aggregate.evolve(fact)

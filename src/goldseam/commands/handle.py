@@ -178,7 +178,12 @@ class _Desk(Generic[S]):
     async def load(self) -> Loaded[S]:
         def operation(connection: Connection) -> Any:
             return load(
-                connection, self._store.reader, self._decider, self._stream, self._place, self._codec
+                connection,
+                self._store.reader,
+                self._decider,
+                self._stream,
+                self._place,
+                self._codec,
             )
 
         return await self._store.database.read_one(operation)
@@ -226,5 +231,5 @@ def _fingerprint(
     return sha256(head + request).digest()
 
 
-_random = Random()
+_random = Random()  # noqa: S311 -- a pause, not a secret
 _NEVER = SnapshotPolicy(every=2**63)

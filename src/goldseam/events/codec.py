@@ -22,7 +22,7 @@ def codec_for(name: str, kind: type) -> tuple[Encode, Decode]:
     """
     if hasattr(kind, "__pydantic_validator__"):
         return _checked(name, kind, _encode_pydantic, _pydantic_decoder(kind))
-    decoder = msgspec.json.Decoder(kind, dec_hook=_from_foreign)
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind, dec_hook=_from_foreign)
     return _checked(name, kind, _encoder.encode, decoder.decode)
 
 

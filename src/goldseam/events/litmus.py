@@ -124,55 +124,56 @@ RULES: Final = {
 
 CRUD_WORDS: Final = frozenset({
     "changed", "created", "deleted", "edited", "inserted", "modified", "mutated", "overwritten",
-    "overwrote", "persisted", "recreated", "saved", "synced", "synchronised",
-    "synchronized", "updated", "upserted",
+    "overwrote", "persisted", "recreated", "saved", "synced", "synchronised", "synchronized",
+    "updated", "upserted",
 })  # fmt: skip
 """What happens to rows; flagged wherever it stands."""
 
 CRUD_COMMANDS: Final = frozenset({
     "change", "changes", "changing", "create", "creates", "creating", "creation", "delete",
-    "deletes", "deleting", "deletion", "edit", "edits", "editing", "insert", "inserts", "inserting",
-    "insertion", "modification", "modifies", "modify", "modifying", "mutate", "mutation", "patch",
-    "persist", "persisting", "save", "saves", "saving", "sync", "syncing", "update", "updates",
-    "updating", "upsert", "upserting",
+    "deletes", "deleting", "deletion", "edit", "editing", "edits", "insert", "inserting",
+    "insertion", "inserts", "modification", "modifies", "modify", "modifying", "mutate",
+    "mutation", "patch", "persist", "persisting", "save", "saves", "saving", "sync", "syncing",
+    "update", "updates", "updating", "upsert", "upserting",
 })  # fmt: skip
 """The same as a command or in progress; a noun, and allowed, beside a verb in the past."""
 
 TECHNICAL_NOUNS: Final = frozenset({
     "aggregate", "api", "array", "attribute", "backend", "blob", "bool", "boolean", "buffer",
     "bytes", "cache", "callback", "column", "config", "crud", "csv", "dao", "data", "database",
-    "datum", "db", "dto", "endpoint", "entity", "enum", "event", "evt", "field", "flag", "frontend",
-    "guid", "handler", "http", "impl", "info", "instance", "int", "integer", "json", "message",
-    "metadata", "model", "msg", "namespace", "null", "obj", "object", "param", "payload", "pojo",
-    "record", "row", "rpc", "schema", "snapshot", "sql", "state", "status", "str", "string",
-    "struct", "table", "timestamp", "tuple", "url", "util", "uuid", "vo", "webhook", "xml",
+    "datum", "db", "dto", "endpoint", "entity", "enum", "event", "evt", "field", "flag",
+    "frontend", "guid", "handler", "http", "impl", "info", "instance", "int", "integer", "json",
+    "message", "metadata", "model", "msg", "namespace", "null", "obj", "object", "param",
+    "payload", "pojo", "record", "row", "rpc", "schema", "snapshot", "sql", "state", "status",
+    "str", "string", "struct", "table", "timestamp", "tuple", "url", "util", "uuid", "vo",
+    "webhook", "xml",
 })  # fmt: skip
 """Words of the program; the glossary may claim one for the business (a restaurant's tables)."""
 
 FUNCTION_WORDS: Final = frozenset({
-    "a", "across", "after", "again", "against", "ago", "along", "an", "and", "another", "around",
-    "as", "at", "away", "back", "before", "between", "but", "by", "down", "during", "for",
-    "forward", "from", "had", "has", "have", "in", "into", "is", "it", "its", "no", "not", "of", "off", "on",
-    "onto", "or", "out", "over", "per", "since", "than", "that", "the", "their", "then", "through",
-    "to", "together", "too", "toward", "towards", "under", "until", "up", "upon", "via", "was",
-    "were", "with", "within", "without", "be", "been", "being", "are",
+    "a", "across", "after", "again", "against", "ago", "along", "an", "and", "another", "are",
+    "around", "as", "at", "away", "back", "be", "been", "before", "being", "between", "but", "by",
+    "down", "during", "for", "forward", "from", "had", "has", "have", "in", "into", "is", "it",
+    "its", "no", "not", "of", "off", "on", "onto", "or", "out", "over", "per", "since", "than",
+    "that", "the", "their", "then", "through", "to", "together", "too", "toward", "towards",
+    "under", "until", "up", "upon", "via", "was", "were", "with", "within", "without",
 })  # fmt: skip
 """Words that every business uses and no glossary needs."""
 
 COMMANDS: Final = frozenset({
-    "accept", "acknowledge", "activate", "add", "adjust", "allocate", "apply", "approve", "assign",
-    "attach", "authorise", "authorize", "begin", "bring", "buy", "calculate", "cancel", "close",
-    "collect", "complete", "confirm", "connect", "convert", "create", "deactivate", "decline",
-    "delete", "deliver", "deny", "detach", "disable", "discard", "edit", "enable", "enrol",
-    "enroll", "escalate", "execute", "expire", "extend", "finish", "fulfil", "fulfill", "generate",
-    "get", "give", "hire", "initiate", "insert", "inspect", "install", "invite", "join", "keep",
-    "lock", "make", "mark", "modify", "move", "notify", "obtain", "open", "pay", "perform", "pick",
-    "place", "prepare", "provide", "publish", "put", "raise", "reactivate", "receive", "redeem",
-    "refuse", "register", "reject", "release", "remove", "renew", "reopen", "repay", "replace",
-    "reschedule", "reserve", "resolve", "restore", "resume", "revoke", "save", "sell", "send",
-    "set", "settle", "sign", "start", "stop", "submit", "suspend", "take", "terminate", "transmit",
-    "unblock", "unlock", "unsubscribe", "update", "upgrade", "upsert", "validate", "verify",
-    "withdraw", "write",
+    "accept", "acknowledge", "activate", "add", "adjust", "allocate", "apply", "approve",
+    "assign", "attach", "authorise", "authorize", "begin", "bring", "buy", "calculate", "cancel",
+    "close", "collect", "complete", "confirm", "connect", "convert", "create", "deactivate",
+    "decline", "delete", "deliver", "deny", "detach", "disable", "discard", "edit", "enable",
+    "enrol", "enroll", "escalate", "execute", "expire", "extend", "finish", "fulfil", "fulfill",
+    "generate", "get", "give", "hire", "initiate", "insert", "inspect", "install", "invite",
+    "join", "keep", "lock", "make", "mark", "modify", "move", "notify", "obtain", "open", "pay",
+    "perform", "pick", "place", "prepare", "provide", "publish", "put", "raise", "reactivate",
+    "receive", "redeem", "refuse", "register", "reject", "release", "remove", "renew", "reopen",
+    "repay", "replace", "reschedule", "reserve", "resolve", "restore", "resume", "revoke", "save",
+    "sell", "send", "set", "settle", "sign", "start", "stop", "submit", "suspend", "take",
+    "terminate", "transmit", "unblock", "unlock", "unsubscribe", "update", "upgrade", "upsert",
+    "validate", "verify", "withdraw", "write",
 })  # fmt: skip
 """Verbs that, at the head of a name, give an order."""
 

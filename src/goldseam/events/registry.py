@@ -24,9 +24,7 @@ class EventType:
 
     __slots__ = ("decode", "encode", "kind", "name", "seed", "version")
 
-    def __init__(
-        self, name: str, version: int, kind: type, encode: Encode, decode: Decode
-    ) -> None:
+    def __init__(self, name: str, version: int, kind: type, encode: Encode, decode: Decode) -> None:
         self.name, self.version, self.kind = name, version, kind
         self.encode, self.decode = encode, decode
         self.seed = type_seed(name, version)
@@ -114,11 +112,14 @@ class Registry:
             return self._untyped(name, version)
         raise UnknownEventType(name, version)
 
+    def named_or_untyped(self, name: str, version: int) -> EventType:
+        """Like :meth:`named`, but an unregistered type is read as :class:`Untyped`."""
+        return self.by_name.get((name, version)) or _untyped(name, version)
+
     def _untyped(self, name: str, version: int) -> EventType:
         known = self.by_name.get((name, version))
         if known is None:
-            checked_name("event type", name)
-            known = EventType(name, version, Untyped, _encode_untyped, _untyped_decoder(name, version))
+            known = _untyped(name, version)
             self.by_name[name, version] = known
         return known
 
@@ -128,9 +129,7 @@ class Registry:
     def event(self, /, *, name: str | None = None, version: int = 1) -> Callable[[C], C]: ...
 
     @dataclass_transform(frozen_default=True)
-    def event(
-        self, kind: Any = None, /, *, name: str | None = None, version: int = 1
-    ) -> Any:
+    def event(self, kind: Any = None, /, *, name: str | None = None, version: int = 1) -> Any:
         """Declare an event class; see :func:`goldseam.event`."""
 
         def declare(plain: Any) -> Any:
@@ -159,7 +158,9 @@ def _frozen_struct(plain: type) -> type:
     """A plain annotated class, made a frozen msgspec Struct."""
     hints = get_type_hints(plain, include_extras=True) if plain.__annotations__ else {}
     fields: list[Any] = [
-        (field, hints[field], getattr(plain, field)) if hasattr(plain, field) else (field, hints[field])
+        (field, hints[field], getattr(plain, field))
+        if hasattr(plain, field)
+        else (field, hints[field])
         for field in hints
     ]
     kept = {
@@ -170,6 +171,11 @@ def _frozen_struct(plain: type) -> type:
     return msgspec.defstruct(
         plain.__name__, fields, namespace=kept, module=plain.__module__, frozen=True
     )
+
+
+def _untyped(name: str, version: int) -> EventType:
+    checked_name("event type", name)
+    return EventType(name, version, Untyped, _encode_untyped, _untyped_decoder(name, version))
 
 
 def _encode_untyped(event: Untyped) -> bytes:

@@ -18,7 +18,6 @@ from goldseam.leadership.fencing import Fence
 from goldseam.store.expected import shown_expected
 
 
-
 class StoredEvent(NamedTuple):
     """One event, encoded, with its checksum and its link inside its append."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from goldseam.errors import InvalidPosition
@@ -16,15 +16,17 @@ from goldseam.leadership.fencing import Fence
 from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
 from goldseam.store import schema
 from goldseam.store.batch import Appended, answer
-from goldseam.store.connection import Connection, Database
+from goldseam.store.connection import Database, Operation
 from goldseam.store.expected import ExpectedVersion
 from goldseam.store.follow import Changes
-from goldseam.store.idempotency import find_first_result
 from goldseam.store.group_commit import RETRY_SECONDS, GroupCommit
+from goldseam.store.idempotency import find_first_result
 from goldseam.store.prepare import EVENT_BYTES_MAX, Preparer
 from goldseam.store.read import PAGE_EVENTS, POSITION_END, Reader
 from goldseam.store.statements import statements
 from goldseam.telemetry.signals import signals
+
+T = TypeVar("T")
 
 StreamEvents = tuple[str, ExpectedVersion, Sequence[object]]
 """A stream, the version it is expected to have, the events for it."""
@@ -66,6 +68,16 @@ class EventStore:
         view = object.__new__(EventStore)
         view.__dict__.update(self.__dict__)
         view._bind(checked_name("tenant", tenant))
+        return view
+
+    def tolerant(self) -> EventStore:
+        """The same store, but events of unregistered types are read as ``Untyped``.
+
+        For readers that move past what they do not handle, as projections do.
+        """
+        view = object.__new__(EventStore)
+        view.__dict__.update(self.__dict__)
+        view.reader = Reader(self.registry, self.tenant, tolerant=True)
         return view
 
     async def append(
@@ -125,7 +137,10 @@ class EventStore:
         first = await self._read(
             lambda c: find_first_result(c, self.tenant, key, fingerprint, stream)
         )
-        return None if first is None else Appended(*first, self.store_id, replayed=True)
+        if first is None:
+            return None
+        position, first_position, versions = first
+        return Appended(position, first_position, versions, self.store_id, replayed=True)
 
     async def read_stream(
         self, stream: str, *, after: int = 0, limit: int = PAGE_EVENTS
@@ -269,7 +284,7 @@ class EventStore:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _read(self, operation: Callable[[Connection], Any]) -> Any:
+    async def _read(self, operation: Operation[T]) -> T:
         return await self.database.read_one(operation)
 
     async def _fetch(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:

@@ -35,7 +35,8 @@ def checked_expected(expected: ExpectedVersion) -> int:
     Raises:
         InvalidName: it is not a version.
     """
-    if not isinstance(expected, int) or isinstance(expected, bool) or expected < Expected.ANY:
+    allowed: object = expected
+    if not isinstance(allowed, int) or isinstance(allowed, bool) or allowed < Expected.ANY:
         raise InvalidName("expected version", expected, "it must be NEW, EXISTS, ANY or a count")
     return int(expected)
 

@@ -33,8 +33,9 @@ POSITION_END = 2**63 - 1
 class Reader:
     """The reads of one tenant. Colourless: it awaits only the connection it is given."""
 
-    def __init__(self, registry: Registry, tenant: str) -> None:
-        self._registry, self._tenant = registry, tenant
+    def __init__(self, registry: Registry, tenant: str, *, tolerant: bool = False) -> None:
+        self._types, self._tenant = registry.by_name, tenant
+        self._named = registry.named_or_untyped if tolerant else registry.named
         self._seeds = StreamSeeds(tenant)
 
     async def stream(
@@ -135,34 +136,29 @@ class Reader:
     async def event(self, connection: Connection, event_id: bytes) -> Recorded[Any] | None:
         """The event of this id, or None."""
         rows = await connection.fetch(
-            _sql(connection, "read_event"), {"tenant": self._tenant, "id": _id(connection, event_id)}
+            _sql(connection, "read_event"),
+            {"tenant": self._tenant, "id": _id(connection, event_id)},
         )
         found = self._decode(rows)
         return found[0] if found else None
 
     def _decode(self, rows: Sequence[Row]) -> list[Recorded[Any]]:
         """Rows as typed events. The toolkit's hottest loop: keep it flat."""
-        types, seeds, tenant = self._registry.by_name, self._seeds, self._tenant
+        types, seeds, tenant = self._types, self._seeds, self._tenant
         found = []
-        for (
-            position, stream, version, name, type_version, payload, recorded_us, id_, meta, checksum,
-        ) in rows:  # fmt: skip
-            kind = types.get((name, type_version)) or self._registry.named(name, type_version)
+        for row in rows:
+            position, stream, version, name, type_version, payload, us, id_, meta, checksum = row
+            kind = types.get((name, type_version)) or self._named(name, type_version)
             content = crc32(b"".join((id_, meta, payload)), seeds[stream] ^ kind.seed)
-            # checksum.content_checksum and placed_checksum, written out
-            if content ^ recorded_us ^ version ^ position != checksum:
+            # content_checksum and placed_checksum of events/checksum.py, written out
+            if content ^ us ^ version ^ position != checksum:
                 raise _damaged(position, stream, "its checksum does not hold")
-            found.append(
-                Recorded(
-                    position, stream, version, name, type_version, kind.decode(payload), tenant,
-                    recorded_us, id_, meta,
-                )  # fmt: skip
-            )
+            data = kind.decode(payload)
+            place = (position, stream, version, name, type_version)
+            found.append(Recorded(*place, data, tenant, us, id_, meta))
         return found
 
-    def _unbroken(
-        self, events: list[Recorded[Any]], before: int, step: int
-    ) -> list[Recorded[Any]]:
+    def _unbroken(self, events: list[Recorded[Any]], before: int, step: int) -> list[Recorded[Any]]:
         """``events``, if their versions follow one another without a hole."""
         for event in events:
             before += step

@@ -161,15 +161,15 @@ async def _apply_one(connection: Connection, part: str, one: Migration, clock: C
 
 async def _ensure_identity(connection: Connection, clock: Clock, new_id: IdFactory) -> None:
     if not await connection.fetch("SELECT id FROM goldseam_store"):
-        await connection.fetch(
-            f"INSERT INTO goldseam_store (one, id, created_us) VALUES (1, {_ID[connection.dialect]}, :now)",
-            {"id": str(UUID(bytes=new_id())), "now": clock.now_us()},
-        )
+        identity = {"id": str(UUID(bytes=new_id())), "now": clock.now_us()}
+        await connection.fetch(_IDENTIFY[connection.dialect], identity)
 
 
 def split_script(sql: str) -> list[str]:
     """The statements of a script; bodies between $$ or BEGIN and END; stay whole."""
-    statements, current, in_body = [], [], False
+    statements: list[str] = []
+    current: list[str] = []
+    in_body = False
     for line in sql.splitlines():
         bare = line.strip()
         if not current and (not bare or bare.startswith("--")):
@@ -189,7 +189,12 @@ def split_script(sql: str) -> list[str]:
     return [f"{s};" if s.rstrip().endswith("END") and "TRIGGER" in s else s for s in statements]
 
 
-_ID: dict[Dialect, str] = {"sqlite": ":id", "postgresql": "CAST(:id AS uuid)"}
+_IDENTIFY: dict[Dialect, str] = {
+    "sqlite": "INSERT INTO goldseam_store (one, id, created_us) VALUES (1, :id, :now)",
+    "postgresql": (
+        "INSERT INTO goldseam_store (one, id, created_us) VALUES (1, CAST(:id AS uuid), :now)"
+    ),
+}
 
 _JOURNAL: dict[Dialect, str] = {
     "sqlite": (

@@ -29,9 +29,7 @@ class SnapshotPlace(NamedTuple):
     schema_hash: str
 
 
-def snapshot_checksum(
-    stream: str, kind: str, version: int, schema_hash: str, state: bytes
-) -> int:
+def snapshot_checksum(stream: str, kind: str, version: int, schema_hash: str, state: bytes) -> int:
     """What makes a damaged snapshot visible."""
     return crc32(state, crc32(f"{stream}\0{kind}\0{schema_hash}".encode())) ^ version
 

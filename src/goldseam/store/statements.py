@@ -16,7 +16,9 @@ _FRAGMENT = re.compile(r"\{([a-z_]+)\}")
 def parse_statements(text: str) -> dict[str, str]:
     """The statements of one file: ``-- name --`` on a line, then the statement."""
     parts = _NAME.split(text)[1:]
-    return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    return {
+        name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)
+    }
 
 
 @cache

@@ -18,7 +18,7 @@ from goldseam.events.checksum import (
     stream_seed,
 )
 from goldseam.events.registry import type_seed
-from goldseam.store.connection import Connection, Database
+from goldseam.store.connection import Database
 from goldseam.store.snapshots import snapshot_checksum
 from goldseam.store.statements import statements
 from goldseam.telemetry.signals import signals

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from goldseam.backends.postgres.arrays import byteas, int2, int2s, int4s, int8, int8s, texts, uuids
-from goldseam.store.batch import Append, Batch, Outcome, Verdict
+from goldseam.store.batch import Append, Batch, Outcome, StoredEvent, Verdict
 from goldseam.store.expected import holds
 from goldseam.store.statements import statements
 
@@ -64,7 +64,9 @@ def lone_parameters(batch: Batch) -> list[bytes | None]:
 def parameters(batch: Batch) -> list[bytes | None]:
     """The arguments of ``goldseam_append``, in its order: one array for each column."""
     writes = [(a, append, write) for a, append in enumerate(batch, 1) for write in append.writes]
-    slots, ordinals, events = [], [], []
+    slots: list[int] = []
+    ordinals: list[int] = []
+    events: list[StoredEvent] = []
     for slot, (_, _, write) in enumerate(writes, 1):
         count = len(write.events)
         slots += [slot] * count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg import errors, generators, pq, rows
@@ -21,9 +21,9 @@ _STATEMENTS_REMEMBERED = 1024
 
 
 @lru_cache(_STATEMENTS_REMEMBERED)
-def pyformat(sql: str) -> LiteralString:
+def pyformat(sql: str) -> str:
     """``:name`` parameters in psycopg's own way of writing them."""
-    return cast(LiteralString, _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")))
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
 class AsyncPostgresConnection:
@@ -40,9 +40,9 @@ class AsyncPostgresConnection:
         cursor = self._cursor
         try:
             if parameters:
-                await cursor.execute(pyformat(sql), parameters)
+                await cursor.execute(pyformat(sql).encode(), parameters)
             else:
-                await cursor.execute(cast(LiteralString, sql))
+                await cursor.execute(sql.encode())
             return await cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             raise translate(error) from error
@@ -50,7 +50,7 @@ class AsyncPostgresConnection:
     async def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
         """Run one statement for each row, pipelined."""
         try:
-            await self._cursor.executemany(pyformat(sql), rows)
+            await self._cursor.executemany(pyformat(sql).encode(), rows)
         except psycopg.Error as error:
             raise translate(error) from error
 
@@ -78,16 +78,16 @@ class BlockingPostgresConnection:
 
         def run(cursor: psycopg.Cursor[Row]) -> list[Row]:
             if parameters:
-                cursor.execute(pyformat(sql), parameters)
+                cursor.execute(pyformat(sql).encode(), parameters)
             else:
-                cursor.execute(cast(LiteralString, sql))
+                cursor.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
         return cast(list[Row], self._translated(run))
 
     async def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
         """Run one statement for each row. Never suspends."""
-        self._translated(lambda cursor: cursor.executemany(pyformat(sql), rows))
+        self._translated(lambda cursor: cursor.executemany(pyformat(sql).encode(), rows))
 
     async def append(self, batch: Batch) -> list[Verdict]:
         """Judge and store a batch: one call of one function. Never suspends."""

@@ -11,8 +11,8 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from goldseam.backends.postgres.connection import AsyncPostgresConnection
-from goldseam.backends.postgres.lane import AppendLane
 from goldseam.backends.postgres.errors import is_lost, translate
+from goldseam.backends.postgres.lane import AppendLane
 from goldseam.errors import CommitUnknown, InvalidName, StoreUnavailable
 from goldseam.store.batch import Batch, Verdict
 from goldseam.store.connection import Dialect, Operation, Parameters, Row
@@ -137,7 +137,8 @@ class PostgresDatabase:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         try:
-            return await psycopg.AsyncConnection.connect(self._conninfo, **self._options)
+            connect = psycopg.AsyncConnection[Any].connect
+            return await connect(self._conninfo, **self._options)
         except psycopg.Error as error:
             raise StoreUnavailable(str(error).strip().split("\n", 1)[0]) from error
 
@@ -168,7 +169,7 @@ class _Borrowed:
     async def __aenter__(self) -> psycopg.AsyncConnection[Any]:
         self._pool = await self._database.pool()
         try:
-            self._raw = await self._pool.getconn()
+            self._raw: psycopg.AsyncConnection[Any] = await self._pool.getconn()
         except (PoolTimeout, psycopg.Error) as error:
             raise StoreUnavailable(str(error)) from error
         return self._raw

@@ -31,9 +31,7 @@ def batch_verdicts(batch: Batch, result: pq.abc.PGresult) -> list[Verdict]:
     outcomes = result.get_value(0, 0)
     if outcomes is None:
         return all_committed(batch, firsts[0], versions)
-    return judged(
-        batch, outcomes.decode(), versions, firsts, _int8s(result, 3), _int8s(result, 4)
-    )
+    return judged(batch, outcomes.decode(), versions, firsts, _int8s(result, 3), _int8s(result, 4))
 
 
 def _int8s(result: pq.abc.PGresult, column: int) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ async def append_batch(
 
 async def _head(connection: _Statements, tenant: str, stream: str) -> Head:
     found = await connection.fetch(_SQL["stream_head"], {"tenant": tenant, "stream": stream})
-    return found[0] if found else (0, b"")  # type: ignore[return-value]
+    return found[0] if found else (0, b"")
 
 
 def _all_hold(append: Append, heads: Sequence[Head]) -> bool:
@@ -88,9 +88,7 @@ async def _refusal_or_replay(
 async def _replay_by_key(connection: _Statements, append: Append) -> Verdict | None:
     if append.key is None:
         return None
-    found = await connection.fetch(
-        _SQL["find_key"], {"tenant": append.tenant, "key": append.key}
-    )
+    found = await connection.fetch(_SQL["find_key"], {"tenant": append.tenant, "key": append.key})
     if not found:
         return None
     fingerprint, first, last = found[0]
@@ -119,9 +117,7 @@ async def _stored(connection: _Statements, tenant: str, event_id: bytes) -> list
     return await connection.fetch(_SQL["find_ids"], {"tenant": tenant, "id": event_id})
 
 
-async def _first_result(
-    connection: _Statements, append: Append, first: int, last: int
-) -> Verdict:
+async def _first_result(connection: _Statements, append: Append, first: int, last: int) -> Verdict:
     versions = []
     for write in append.writes:
         place = {"first": first, "last": last, "tenant": append.tenant, "stream": write.stream}

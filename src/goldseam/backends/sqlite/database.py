@@ -90,7 +90,9 @@ class SqliteDatabase:
         seen = None
         while True:
             await asyncio.sleep(OTHER_PROCESS_POLL_SECONDS)
-            version = (await self.fetch("SELECT coalesce(max(position), 0) FROM goldseam_events"))[0]
+            version = (await self.fetch("SELECT coalesce(max(position), 0) FROM goldseam_events"))[
+                0
+            ]
             if version != seen:
                 seen = version
                 yield None
@@ -119,7 +121,9 @@ def open_database(url: str) -> SqliteDatabase:
     durability = options.pop("durability", "full")
     if parts.netloc or not path or options or durability not in _DURABILITY:
         raise InvalidName(
-            "SQLite URL", url, "write sqlite:///file.db or sqlite:////absolute/file.db, "
+            "SQLite URL",
+            url,
+            "write sqlite:///file.db or sqlite:////absolute/file.db, "
             f"optionally with ?durability=full or ?durability={_UNSAFE}",
         )
     if path != ":memory:" and not Path(path).absolute().parent.is_dir():

@@ -70,7 +70,8 @@ class Workers:
         raw: sqlite3.Connection | None = None
         while (job := self._jobs.get()) is not None:
             mode, operation, future, loop = job
-            result, error = None, None
+            result: object = None
+            error: BaseException | None = None
             try:
                 raw = raw or self._connect()
                 result = transact(raw, mode, operation)
