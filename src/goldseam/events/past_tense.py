@@ -67,7 +67,7 @@ _SAME_IN_THE_PAST: Final = frozenset(
 
 _NOUN_WHEN_LAST: Final = frozenset({
     "bet", "bid", "bit", "broadcast", "cost", "forecast", "ground", "inset", "offset", "outbid",
-    "rent", "resent", "saw", "spat", "spread", "thought",
+    "rent", "resent", "saw", "shed", "spat", "spread", "thought",
 })  # fmt: skip
 """Ambiguous words that end a name as a noun: AuctionBid, CreditSpread."""
 
