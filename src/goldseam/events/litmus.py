@@ -55,8 +55,8 @@ RULES: Final = {
     for rule in (
         Rule(
             "GS101",
-            "no-words",
-            "The name has no words",
+            "unreadable",
+            "The name has no words, or characters that cannot be printed",
             "nobody can read it, so nobody can say whether it is true",
             "what happened, in a sentence of two or three words?",
         ),
@@ -217,6 +217,9 @@ def breaches(name: str, glossary: Glossary) -> list[Finding]:
     words = [word.casefold().strip("0123456789") for word in written]
     if not any(word.isalpha() for word in words):
         return [_finding("GS101", name, f"{_shown(name)} has no words")]
+    if not name.isprintable():
+        fact = f"{_shown(name)} has characters that cannot be printed"
+        return [_finding("GS101", name, fact)]
     tail_is_version = len(words) > 1 and _VERSION.fullmatch(written[-1].casefold()) is not None
     if tail_is_version:
         words.pop()

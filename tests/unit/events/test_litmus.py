@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,50 +21,58 @@ from goldseam.events.glossary import (
 )
 from goldseam.events.litmus import RULES, breaches, check, waiver_findings, words_of
 
-GOOD = """
+
+def listed(text: str) -> list[str]:
+    """A table of names or words, written as a paragraph."""
+    return text.split()
+
+
+GOOD = listed("""
 CustomerPlacedOrder AccountOpened DepositApplied MoneyWithdrawn OrderPlaced PaymentFailed
 InventoryReserved DepositCorrected OrderWentMissing MoneyDeposited LoanRepaid ChequeBounced
 InterestAccrued CardBlocked LimitRaised AccountOverdrawn TransferSent StandingOrderCancelled
 InvoiceIssued InvoicePaid RefundGranted CreditNoteWritten ContractSigned ClaimFiled ClaimRejected
 PolicyLapsed PremiumFellDue PatientAdmitted PatientDischarged DoseGiven SampleTaken SampleLost
 PrescriptionRenewed ShipmentLeftWarehouse ParcelDelivered ParcelHeldAtCustoms GoodsShipped
-TruckBrokeDown ContainerUnloaded SeatReserved FlightDelayed GuestCheckedIn GuestCheckedOut RoomKept
-CableLaid TicketSold ConcertBegan CourseTaught StudentEnrolled ExamSat GradeGiven BookLent
-BookReturned MemberJoined SubscriptionRanOut AuctionWon CustomerBidOnLot CandidateChosen
-EmployeeHired EmployeeQuit SalaryPaid VoteCast PriceCut StockSplit MeterRead PriceRose MachineStopped
-BatchFrozen PartReplaced ItemAddedToCart ItemRemovedFromCart KYCPassed IBANVerified VATReturnFiled
-3DSecureFailed PlaceReserved ReturnReceived ChargeDisputed ProcessingStarted PatientWasAdmitted
-CancellationRequested SecurityUpdateReleased OpenPositionClosed ChildBorn GuaranteedPriceAgreed
-MoneyFrozen CourierFoundParcel OfferWithdrawn TenantMovedOut SpeedingFineIssued FeedDelivered
-order_placed bank.deposit-applied account.opened ORDER_PLACED money-withdrawn W2Filed
-CurrencyExchanged PlanUpgraded SeedsSown BedsFreed ChessSetOrdered QuoteSentToCustomer
-""".split()
+TruckBrokeDown ContainerUnloaded SeatReserved FlightDelayed GuestCheckedIn GuestCheckedOut
+RoomKept CableLaid TicketSold ConcertBegan CourseTaught StudentEnrolled ExamSat GradeGiven
+BookLent BookReturned MemberJoined SubscriptionRanOut AuctionWon CustomerBidOnLot CandidateChosen
+EmployeeHired EmployeeQuit SalaryPaid VoteCast PriceCut StockSplit MeterRead PriceRose
+MachineStopped BatchFrozen PartReplaced ItemAddedToCart ItemRemovedFromCart KYCPassed IBANVerified
+VATReturnFiled 3DSecureFailed PlaceReserved ReturnReceived ChargeDisputed ProcessingStarted
+PatientWasAdmitted CancellationRequested SecurityUpdateReleased OpenPositionClosed ChildBorn
+GuaranteedPriceAgreed MoneyFrozen CourierFoundParcel OfferWithdrawn TenantMovedOut
+SpeedingFineIssued FeedDelivered order_placed bank.deposit-applied account.opened ORDER_PLACED
+money-withdrawn W2Filed CurrencyExchanged PlanUpgraded SeedsSown BedsFreed ChessSetOrdered
+QuoteSentToCustomer
+""")
 
 BAD = {
-    "GS101": "123 - _ 2.0".split(),
-    "GS102": """
+    "GS101": ["123", "-", "_", "2.0", "", "Order\nPlaced", "OrderPlaced\x00", "\ud800Placed"],
+    "GS102": listed("""
 UserRecordUpdated UserUpdated OrderCreated AddressChanged ProfileModified InvoiceDeleted CartSaved
 LineInserted LineUpserted PriceSet SetPrice UserSetLimit CreateOrder DeleteAccount UpdateCustomer
 AccountCreation order_updated bank.account-created ADDRESS_CHANGED CustomerUpdatedAddress
 ContactEdited CalendarSynced SettingsPersisted UserUpdate AccountDeletion
-""".split(),
-    "GS103": """
+"""),
+    "GS103": listed("""
 UserRecordUpdated OrderRowInserted CustomerEntityPlaced PriceTableLoaded OrderObjectPlaced
 CustomerDataReceived PriceModelLoaded OrderDtoSent OrderPlacedEvent OrderPlacedMessage
-FraudFlagRaised OrderStatusMoved FieldCleared StateReached DbMigrated OrderPlacedV2 order.placed.v2
-JSONReceived ApiCalled RecordsMerged EntitiesLinked StatusesReported WebhookFired PayloadAccepted
-CacheFlushed order-data.received XMLExported
-""".split(),
-    "GS104": """
-PlaceOrder OpenAccount ApplyDeposit WithdrawMoney CancelOrder SendInvoice PlaceBid CloseExpiredAccounts
-CancelUnpaidOrder RemoveBlockedUser OrderPlacing PaymentProcessing ShippingParcel Order Payment Customer
-OrderShipment AccountBalance NewCustomer OrderShips PaymentPending FlowerBed CattleFeed CustomerNeed
-WindSpeed AppleSeed GardenShed TitleDeed OneHundred LimitedOffer AuctionBid CreditSpread SawBlade
-CutPrice place_order bank.place-order PLACE_ORDER BookLoan GuestCheckin order orderplacing
-""".split(),
+FraudFlagRaised OrderStatusMoved FieldCleared StateReached DbMigrated OrderPlacedV2
+order.placed.v2 JSONReceived ApiCalled RecordsMerged EntitiesLinked StatusesReported WebhookFired
+PayloadAccepted CacheFlushed order-data.received XMLExported
+"""),
+    "GS104": listed("""
+PlaceOrder OpenAccount ApplyDeposit WithdrawMoney CancelOrder SendInvoice PlaceBid
+CloseExpiredAccounts CancelUnpaidOrder RemoveBlockedUser OrderPlacing PaymentProcessing
+ShippingParcel Order Payment Customer OrderShipment AccountBalance NewCustomer OrderShips
+PaymentPending FlowerBed CattleFeed CustomerNeed WindSpeed AppleSeed GardenShed TitleDeed
+OneHundred LimitedOffer AuctionBid CreditSpread SawBlade CutPrice place_order bank.place-order
+PLACE_ORDER BookLoan GuestCheckin order orderplacing
+"""),
 }
 
-UNFINISHED = "Deposited LoggedIn PaidInvoice RegisteredUser".split()
+UNFINISHED = listed("Deposited LoggedIn PaidInvoice RegisteredUser")
 
 
 def codes(name: str, glossary: Glossary | None = None) -> set[str]:
@@ -107,18 +117,21 @@ def test_the_guides_two_names() -> None:
 
 def test_a_finding_says_the_fact_the_reason_and_the_question() -> None:
     """A message is enough to act on."""
-    assert [
+    (found,) = check("UserUpdated")
+
+    assert (
         "'updated' in 'UserUpdated' is what happens to a row; it keeps the result and loses the "
         "reason. Ask: why did it happen, and what does the business call that?"
-    ] == [finding.message for finding in check("UserUpdated")]
+    ) == found.message
 
 
 def test_each_rule_has_its_code_and_its_words() -> None:
     """Codes are stable; every rule says why it is there and what to ask."""
-    assert "GS101 GS102 GS103 GS104 GS105 GS106 GS201 GS202 GS203".split() == list(RULES)
+    assert listed("GS101 GS102 GS103 GS104 GS105 GS106 GS201 GS202 GS203") == list(RULES)
     for code, rule in RULES.items():
         assert code == rule.code
-        assert rule.title and rule.why
+        assert rule.title
+        assert rule.why
         assert rule.question.endswith("?")
 
 
@@ -152,9 +165,11 @@ def test_enough_irregular_verbs_are_known() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    "paid sent left_ held began broke chose withdrawn went lost sold bought took made kept won "
-    "placed opened applied failed freed agreed decreed guaranteed tried dyed shipped overdrawn "
-    "Placed PAID seeded needed exceeded embedded".replace("left_ ", "").split(),
+    listed(
+        "paid sent held began broke chose withdrawn went lost sold bought took made kept won "
+        "placed opened applied failed freed agreed decreed guaranteed tried dyed shipped overdrawn "
+        "Placed PAID seeded needed exceeded embedded"
+    ),
 )
 def test_past_forms(word: str) -> None:
     """Regular and irregular past forms, however they are written."""
@@ -163,8 +178,13 @@ def test_past_forms(word: str) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    "bed feed need speed seed shed weed deed red shred sled hundred exceed proceed succeed "
-    "embed limited united place order opening sacred watershed ed e Bed FEED cut set".split() + [""],
+    [
+        "",
+        *listed(
+            "bed feed need speed seed shed weed deed red shred sled hundred exceed proceed succeed "
+            "embed limited united place order opening sacred watershed ed e Bed FEED cut set"
+        ),
+    ],
 )
 def test_words_that_only_look_past(word: str) -> None:
     """A noun in -ed, a base form, or a word that is past only by its place."""
@@ -304,7 +324,7 @@ def test_a_glossary_that_says_nothing_clear_is_refused(text: str, reason: str) -
         parse_glossary(text)
 
 
-def test_a_glossary_is_a_small_text_file(tmp_path) -> None:
+def test_a_glossary_is_a_small_text_file(tmp_path: Path) -> None:
     """What cannot be a glossary is not read in."""
     too_large = tmp_path / "large.toml"
     too_large.write_bytes(b"#" * (GLOSSARY_BYTES_MAX + 1))
@@ -340,7 +360,5 @@ def test_no_name_crashes_the_litmus_test(name: str, with_glossary: bool) -> None
 @given(st.text(max_size=60))
 def test_no_text_crashes_the_glossary(text: str) -> None:
     """A glossary is read, or refused as one."""
-    try:
-        parse_glossary(text)
-    except InvalidGlossary as refused:
-        assert "correct the file" in str(refused)
+    with suppress(InvalidGlossary):
+        assert isinstance(parse_glossary(text), Glossary)

@@ -13,15 +13,21 @@ from goldseam.store.statements import statements
 _SQL = statements("goldseam.store", "postgresql")
 
 
-def _numbered(sql: str) -> str:
-    """``:name`` parameters as $1, $2 ... in the order they appear."""
-    names = iter(range(1, 100))
-    return re.sub(r"(?<![:\w]):([a-z_]+)", lambda _: f"${next(names)}", sql)
+def numbered(sql: str) -> tuple[str, list[str]]:
+    """``:name`` parameters as $1, $2 ... and the names in that order."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    return re.sub(r"(?<![:\w]):([a-z_][a-z0-9_]*)", number, sql), names
 
 
-APPEND = _numbered(_SQL["append"])
-APPEND_CAREFULLY = _numbered(_SQL["append_carefully"])
-APPEND_ONE = _numbered(_SQL["append_one"])
+APPEND = numbered(_SQL["append"])[0]
+APPEND_CAREFULLY = numbered(_SQL["append_carefully"])[0]
+APPEND_ONE = numbered(_SQL["append_one"])[0]
 
 _OUTCOMES: dict[str, Outcome] = {
     "C": "committed",

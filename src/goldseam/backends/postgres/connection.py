@@ -12,7 +12,7 @@ from psycopg import errors, generators, pq, rows
 
 from goldseam.backends.postgres.append import APPEND_CAREFULLY, parameters
 from goldseam.backends.postgres.errors import translate
-from goldseam.backends.postgres.results import DONE, batch_verdicts
+from goldseam.backends.postgres.results import batch_verdicts
 from goldseam.store.batch import Batch, Verdict
 from goldseam.store.connection import Dialect, Parameters, Row
 
@@ -119,6 +119,6 @@ def _send_append(libpq: pq.abc.PGconn, batch: Batch) -> None:
 
 
 def _verdicts(batch: Batch, found: Sequence[pq.abc.PGresult]) -> list[Verdict]:
-    if found[-1].status not in DONE:
+    if found[-1].status != pq.ExecStatus.TUPLES_OK:
         raise errors.error_from_result(found[-1])
     return batch_verdicts(batch, found[-1])

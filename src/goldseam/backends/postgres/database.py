@@ -10,9 +10,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from goldseam.backends.postgres.append_lane import append
 from goldseam.backends.postgres.connection import AsyncPostgresConnection
 from goldseam.backends.postgres.errors import is_lost, translate
-from goldseam.backends.postgres.lane import AppendLane
+from goldseam.backends.postgres.lane import Lane
+from goldseam.backends.postgres.read_lane import ReadLane
 from goldseam.errors import CommitUnknown, InvalidName, StoreUnavailable
 from goldseam.store.batch import Batch, Verdict
 from goldseam.store.connection import Dialect, Operation, Parameters, Row
@@ -43,15 +45,17 @@ class PostgresDatabase:
         if schema is not None:
             quoted = schema.replace('"', '""').replace("\\", "\\\\").replace(" ", "\\ ")
             self._options["options"] = f'-c search_path="{quoted}"'
-        self._lane: AppendLane | None = None
+        self._lane: Lane | None = None
+        self._read_lane: ReadLane | None = None
         self._pool: AsyncConnectionPool[Any] | None = None
         self._closed = False
 
     async def append(self, batch: Batch) -> list[Verdict]:
         """Store a batch: one round trip on the append lane's own connection."""
-        lane = self._lane or await self._open_lane()
+        if self._lane is None:
+            self._lane = Lane(await self._connect())
         try:
-            return await lane.append(batch)
+            return await append(self._lane, batch)
         except psycopg.Error as error:
             if not is_lost(error):
                 raise translate(error) from error
@@ -60,16 +64,6 @@ class PostgresDatabase:
         except asyncio.CancelledError:
             await self._drop_lane()
             raise
-
-    async def _open_lane(self) -> AppendLane:
-        raw = await self._connect()
-        self._lane = AppendLane(raw)
-        try:
-            await self._lane.prepare()
-        except psycopg.Error as error:
-            await self._drop_lane()
-            raise translate(error) from error
-        return self._lane
 
     async def _drop_lane(self) -> None:
         lane, self._lane = self._lane, None
@@ -85,9 +79,26 @@ class PostgresDatabase:
         return await self._within(operation, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     async def read_one(self, operation: Operation[T]) -> T:
-        """Run ``operation`` without a transaction around it: one round trip fewer on each side."""
-        async with _Borrowed(self) as raw:
-            return await operation(AsyncPostgresConnection(raw))
+        """Run ``operation`` without a transaction around it: on the read lane if that is free."""
+        if self._read_lane is None:
+            self._read_lane = ReadLane(Lane(await self._connect()))
+        lane = self._read_lane
+        if lane.busy:
+            async with _Borrowed(self) as raw:
+                return await operation(AsyncPostgresConnection(raw))
+        lane.busy = True
+        try:
+            return await operation(lane)
+        except (StoreUnavailable, asyncio.CancelledError):
+            await self._drop_read_lane(lane)
+            raise
+        finally:
+            lane.busy = False
+
+    async def _drop_read_lane(self, lane: ReadLane) -> None:
+        if self._read_lane is lane:
+            self._read_lane = None
+        await lane.lane.close()
 
     async def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
         """Run one statement on its own."""
@@ -129,6 +140,8 @@ class PostgresDatabase:
         """Close every connection."""
         self._closed = True
         await self._drop_lane()
+        if self._read_lane is not None:
+            await self._drop_read_lane(self._read_lane)
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()

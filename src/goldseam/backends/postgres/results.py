@@ -9,9 +9,6 @@ from psycopg import pq
 from goldseam.backends.postgres.append import all_committed, judged
 from goldseam.store.batch import Batch, Verdict
 
-DONE = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
-"""What the server says when it has done what it was asked."""
-
 _INT8 = Struct(">q").unpack
 _HEADER_BYTES = 20
 _PAIR_BYTES = 12

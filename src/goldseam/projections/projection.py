@@ -1,0 +1,100 @@
+"""Declare a projection: its tables, and what each kind of event does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from goldseam.errors import ProjectionError
+from goldseam.events.event import Recorded
+from goldseam.events.names import checked_name
+from goldseam.projections.connection import ProjectionConnection
+from goldseam.projections.tables import Tables
+from goldseam.store.connection import Dialect
+
+NAME_LENGTH_MAX = 100
+"""Longest name of a projection: it is a label of every metric."""
+
+_Handler = Callable[[Any, Recorded[Any], ProjectionConnection], Awaitable[None]]
+H = TypeVar("H", bound=Callable[..., Awaitable[None]])
+
+
+def handles(*kinds: type) -> Callable[[H], H]:
+    """Let a method of a projection apply events of these classes, one at a time.
+
+    The method gets the recorded event and the projection's tables, and awaits only those.
+    """
+    if not kinds or not all(isinstance(kind, type) for kind in kinds):
+        raise ProjectionError("@handles needs the event classes: @handles(DepositApplied)")
+
+    def mark(method: H) -> H:
+        method.__handles__ = kinds  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class _ApplyBatch(Protocol):
+    async def __call__(self, events: Sequence[Recorded[Any]], db: ProjectionConnection) -> None: ...
+
+
+class Projection:
+    """Rows built from events. Subclass it; see docs/howto/projections.md.
+
+    ``name``: stable, it is the key of the checkpoint. ``version``: raise it when the tables or
+    what the handlers write to them change; the next rebuild makes the new rows beside the old.
+    ``tables``: ``CREATE TABLE {name} (...)``, one text or one for each dialect. ``category``:
+    follow only streams of this category. ``types``: the classes that :meth:`apply_batch` wants;
+    all those with a handler unless said.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    tables: ClassVar[str | Mapping[Dialect, str]] = ""
+    category: ClassVar[str | None] = None
+    types: ClassVar[tuple[type, ...]] = ()
+    _handlers: ClassVar[Mapping[type, _Handler]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        found = dict(cls._handlers)
+        for method in vars(cls).values():
+            for kind in getattr(method, "__handles__", ()):
+                found[kind] = method
+        cls._handlers = found
+
+    def __init__(self) -> None:
+        if not isinstance(getattr(self, "name", None), str):
+            raise ProjectionError(f"{type(self).__name__} needs a name: name = 'balances'")
+        checked_name("projection", self.name, NAME_LENGTH_MAX)
+        if not isinstance(self.version, int) or self.version < 1:
+            raise ProjectionError(f"projection {self.name!r}: version must be 1 or more")
+        if not self._handlers and type(self).apply_batch is Projection.apply_batch:
+            raise ProjectionError(
+                f"projection {self.name!r} handles nothing; mark a method with @handles(Event) "
+                "or override apply_batch"
+            )
+
+    @property
+    def wanted(self) -> frozenset[type]:
+        """The classes it applies; empty means all."""
+        return frozenset(self.types or self._handlers)
+
+    def sequence_of(self, event: Recorded[Any]) -> str:
+        """What stops when ``event`` cannot be applied: its stream, unless overridden.
+
+        Later events of the same sequence wait behind it in order; all others go on.
+        """
+        return event.stream
+
+    async def apply_batch(self, events: Sequence[Recorded[Any]], db: ProjectionConnection) -> None:
+        """Apply ``events`` in order; override it to write many rows at once."""
+        handlers = self._handlers
+        for event in events:
+            handler = handlers.get(type(event.data))
+            if handler is not None:
+                await handler(self, event, db)
+
+    def tables_for(self, dialect: Dialect) -> Tables:
+        """The declared tables in ``dialect``."""
+        return Tables(self.name, self.tables, dialect)
