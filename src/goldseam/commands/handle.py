@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from contextlib import suppress
 from hashlib import sha256
@@ -150,7 +149,7 @@ async def handle(
             except VersionConflict:
                 if expected is not None or attempt == attempts:
                     raise
-                await asyncio.sleep(_random.uniform(0, PAUSE_SECONDS * 2**attempt))
+                await store.pause(_random.uniform(0, PAUSE_SECONDS * 2**attempt))
                 continue
             return await desk.answer(loaded, events, done)
     raise AssertionError("attempts must be at least 1")
