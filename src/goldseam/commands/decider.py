@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -34,8 +35,8 @@ class Decider(Generic[C, S, E]):
     state_type: type[S] | None = None
 
     def fold(self, facts: Iterable[E], state: S | None = None) -> S:
-        """The state after ``facts``, from the beginning or from ``state``."""
-        current = self.initial if state is None else state
+        """The state after ``facts``: from the beginning, or from a ``state`` that it may change."""
+        current = copy.deepcopy(self.initial) if state is None else state
         for fact in facts:
             current = self.evolve(current, fact)
         return current

@@ -21,13 +21,20 @@ EVENTS_BETWEEN = 100
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPolicy:
-    """Keep a snapshot when at least ``every`` events were replayed to load the state."""
+    """Keep a snapshot when loading the state replayed too many events, or took too long.
+
+    Args:
+        every: at least so many events were replayed.
+        slower_than_seconds: or the load took longer than this; None does not look at the time.
+    """
 
     every: int = EVENTS_BETWEEN
+    slower_than_seconds: float | None = None
 
-    def wants(self, replayed: int) -> bool:
-        """Whether a load that replayed so many events deserves a snapshot."""
-        return replayed >= self.every
+    def wants(self, replayed: int, seconds: float = 0.0) -> bool:
+        """Whether a load that replayed so many events in so long a time deserves a snapshot."""
+        slow = self.slower_than_seconds is not None and seconds > self.slower_than_seconds
+        return replayed >= self.every or (slow and replayed > 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from goldseam.errors import CommitUnknown, GoldseamError, StoreUnavailable
+from goldseam.errors import CommitUnknown, GoldseamError, StoreFull, StoreUnavailable
 from goldseam.resilience.clock import Clock
 from goldseam.store.batch import Append, Verdict, unknown
 from goldseam.store.connection import Database
@@ -33,7 +33,6 @@ RETRY_PAUSE_MAX_SECONDS = 1.0
 class _Waiting(NamedTuple):
     append: Append
     answer: asyncio.Future[Verdict]
-    since: float
 
 
 class GroupCommit:
@@ -72,7 +71,7 @@ class GroupCommit:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="goldseam-group-commit")
         answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(append, answer, self._clock.monotonic()))
+        self._queue.append(_Waiting(append, answer))
         self._wake.set()
         return await answer
 
@@ -84,15 +83,18 @@ class GroupCommit:
             await self._task
 
     async def _run(self) -> None:
-        while True:
-            while not self._queue:
-                if self._closed:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-            batch = self._next_batch()
-            if batch:
-                await self._commit(batch)
+        try:
+            while True:
+                while not self._queue:
+                    if self._closed:
+                        return
+                    self._wake.clear()
+                    await self._wake.wait()
+                await self._commit(self._next_batch())
+        finally:
+            self._closed = True
+            for waiting in self._queue:  # the event loop is ending: nobody will commit these
+                _tell(waiting, StoreUnavailable("the program is ending"))
 
     def _next_batch(self) -> list[_Waiting]:
         """The longest run of the queue that one transaction can judge.
@@ -120,8 +122,14 @@ class GroupCommit:
         return batch
 
     async def _commit(self, batch: list[_Waiting]) -> None:
+        if not batch:
+            return
         try:
             verdicts = await self._until_answered(batch)
+        except asyncio.CancelledError:
+            for waiting in batch:
+                _tell(waiting, unknown(waiting.append, "the program is ending"))
+            raise
         except Exception as error:
             await self._apart(batch, error)
             return
@@ -143,8 +151,7 @@ class GroupCommit:
                 await self._commit([waiting])
             return
         for waiting in batch:
-            if not waiting.answer.done():
-                waiting.answer.set_exception(_own_error(waiting.append, error))
+            _tell(waiting, _own_error(waiting.append, error))
 
     async def _until_answered(self, batch: list[_Waiting]) -> list[Verdict]:
         """Send ``batch``; while nobody answers, send it again with the same event ids."""
@@ -154,6 +161,9 @@ class GroupCommit:
             try:
                 return await self._database.append([waiting.append for waiting in batch])
             except (StoreUnavailable, CommitUnknown) as error:
+                if isinstance(error, StoreFull):
+                    signals.count("goldseam_store_full_total")
+                    raise (maybe_stored or error) from error
                 if isinstance(error, CommitUnknown):
                     signals.count("goldseam_commit_unknown_total")
                     maybe_stored = error
@@ -162,6 +172,11 @@ class GroupCommit:
                     raise (maybe_stored or error) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_PAUSE_MAX_SECONDS)
+
+
+def _tell(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)
 
 
 def _claims(append: Append) -> set[tuple[str, str]]:

@@ -150,10 +150,12 @@ class PostgresDatabase:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         try:
-            connect = psycopg.AsyncConnection[Any].connect
-            return await connect(self._conninfo, **self._options)
+            raw: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
+                self._conninfo, **self._options
+            )
         except psycopg.Error as error:
             raise StoreUnavailable(str(error).strip().split("\n", 1)[0]) from error
+        return raw
 
     async def pool(self) -> AsyncConnectionPool[Any]:
         """The pool, opened when first used."""
