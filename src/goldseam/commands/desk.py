@@ -126,9 +126,7 @@ class Desk(Generic[S]):
         self._snapshots = snapshots
         self._codec: StateCodec[S] | None = state_codec(decider) if snapshots else None
         self._fingerprint = fingerprint(decider, order)
-        self._place = self._codec and SnapshotPlace(
-            ledger.tenant, order.stream, decider.name, self._codec.schema_hash
-        )
+        self._place = _place(ledger.tenant, order.stream, decider, self._codec)
 
     async def work(self, lease: Fence | None = None) -> Handled[S]:
         """Do it; ``lease`` is the fence of whoever owns the stream meanwhile."""
@@ -180,11 +178,13 @@ class Desk(Generic[S]):
             if order.expected is not None or attempt >= order.attempts:
                 raise
             return None
-        if done.replayed and order.key is not None:
-            # Another call with the key was faster: its facts are stored, not those decided here.
+        if done.replayed and (order.key or done.version != loaded.version + len(events)):
+            # Stored before, by a faster call with the key or with these ids: its answer counts.
             return await self._answer_again(done.position, done.version)
         facts = tuple(e.data if isinstance(e, NewEvent) else e for e in events)
-        state = self._decider.fold(facts, copy.deepcopy(loaded.state))
+        state = copy.deepcopy(loaded.state)
+        for fact in facts:
+            state = self._decider.evolve(state, fact)
         await self._keep_snapshot(loaded.replayed + len(facts), seconds, state, done.version)
         return Handled(done.position, done.token, done.version, facts, state, done.replayed)
 
@@ -223,6 +223,14 @@ class Desk(Generic[S]):
             await self._ledger.keep(operation)
         except Exception:  # whatever it was: the next load replays the events
             signals.count("goldseam_snapshots_ignored_total")
+
+
+def _place(
+    tenant: str, stream: str, decider: Decider[Any, S, Any], codec: StateCodec[S] | None
+) -> SnapshotPlace | None:
+    if codec is None:
+        return None
+    return SnapshotPlace(tenant, stream, decider.name, codec.schema_hash)
 
 
 async def _head(connection: Connection) -> int:

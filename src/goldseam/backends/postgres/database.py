@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
@@ -150,9 +150,7 @@ class PostgresDatabase:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         try:
-            raw: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
-                self._conninfo, **self._options
-            )
+            raw = await psycopg.AsyncConnection.connect(self._conninfo, **self._options)
         except psycopg.Error as error:
             raise StoreUnavailable(str(error).strip().split("\n", 1)[0]) from error
         return raw
@@ -184,7 +182,7 @@ class _Borrowed:
     async def __aenter__(self) -> psycopg.AsyncConnection[Any]:
         self._pool = await self._database.pool()
         try:
-            self._raw: psycopg.AsyncConnection[Any] = await self._pool.getconn()
+            self._raw = cast(psycopg.AsyncConnection[Any], await self._pool.getconn())
         except (PoolTimeout, psycopg.Error) as error:
             raise StoreUnavailable(str(error)) from error
         return self._raw

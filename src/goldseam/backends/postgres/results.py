@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from struct import Struct, unpack_from
+from struct import unpack_from
 
 from psycopg import pq
 
 from goldseam.backends.postgres.append import all_committed, judged
 from goldseam.store.batch import Batch, Verdict
 
-_INT8 = Struct(">q").unpack
 _HEADER_BYTES = 20
 _PAIR_BYTES = 12
 
 
 def lone_verdict(result: pq.abc.PGresult) -> list[Verdict] | None:
     """The verdict of ``goldseam_append_one``; None when it stored nothing."""
-    if result.ntuples == 0:
+    if result.get_value(0, 0) is None:
         return None
-    version, position = (_INT8(result.get_value(0, column) or b"")[0] for column in (0, 1))
+    version, position = _int8s(result, 0)
     return [Verdict("committed", (version,), position, position)]
 
 

@@ -21,7 +21,7 @@ FROM goldseam_append_carefully({append_arguments})
 :e_payload, :e_checksum, :e_link
 
 -- append_one --
-SELECT at_version, at_position FROM goldseam_append_one(
+SELECT goldseam_append_one(
     :tenant, :stream, :expected, :id, :type, :type_version, :recorded_us, :metadata,
     :payload, :checksum, :link)
 

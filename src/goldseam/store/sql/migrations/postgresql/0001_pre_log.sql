@@ -293,13 +293,16 @@ BEGIN
 END $$;
 
 -- The quickest way, for one append of one event without a key or a fence: what a lone writer sends.
--- No row: it was not stored, and goldseam_append_carefully has to say why.
+-- Answers version and position. NULL: it was not stored, and goldseam_append_carefully has to say why.
 CREATE FUNCTION goldseam_append_one(
     a_tenant text, a_stream text, a_expected bigint,
     a_id uuid, a_type text, a_type_version smallint, a_recorded_us bigint, a_metadata bytea,
     a_payload bytea, a_checksum bigint, a_link bytea
-) RETURNS TABLE (at_version bigint, at_position bigint)
+) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
+DECLARE
+    at_version bigint;
+    at_position bigint;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'an append needs READ COMMITTED, this transaction is %',
@@ -325,8 +328,9 @@ BEGIN
     IF FOUND THEN
         PERFORM pg_notify('goldseam_' || '@schema@.goldseam_events'::regclass::oid,
                           at_position::text);
-        RETURN NEXT;
+        RETURN ARRAY[at_version, at_position];
     END IF;
+    RETURN NULL;
 END $$;
 
 CREATE VIEW goldseam_log AS

@@ -1,0 +1,11 @@
+"""For your own tests: say what was given, what happens, what follows; crash where you like.
+
+``scenario`` tests decisions without a database; ``goldseam.testing.faults`` crashes an operation
+at every await.
+"""
+
+from __future__ import annotations
+
+from goldseam.testing.scenario import scenario
+
+__all__ = ["scenario"]
