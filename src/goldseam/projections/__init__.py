@@ -1,1 +1,1 @@
-"""Read models built from the log: rows and checkpoint in one transaction, rebuilt beside the live."""
+"""Read models built from the log: rows and checkpoint commit together, rebuilds run beside."""

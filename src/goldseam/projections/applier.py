@@ -8,12 +8,13 @@ import logging
 from collections.abc import Sequence
 from itertools import count
 
+from goldseam.events.registry import Registry, registry
 from goldseam.projections.checkpoint import Checkpoint
 from goldseam.projections.connection import SideEffect
 from goldseam.projections.projection import Projection
 from goldseam.projections.source import Page
 from goldseam.projections.tables import Tables
-from goldseam.projections.transaction import NOT_POISON, Applied, PageTransaction
+from goldseam.projections.transaction import NOT_POISON, Applied, Job, PageTransaction
 from goldseam.resilience.clock import Clock
 from goldseam.store.connection import Database
 from goldseam.telemetry.signals import signals
@@ -36,11 +37,14 @@ class Applier:
         database: Database,
         clock: Clock,
         *,
+        registry: Registry = registry,
         attempts_max: int = ATTEMPTS_MAX,
         pause_seconds: float = RETRY_PAUSE_SECONDS,
     ) -> None:
         self.projection, self.database, self.clock = projection, database, clock
         self.tables: Tables = projection.tables_for(database.dialect)
+        names = projection.names_in(registry)
+        self.job = Job(projection, self.tables, names, clock.now_us)
         self._attempts_max, self._pause_seconds = attempts_max, pause_seconds
 
     async def apply(self, checkpoint: Checkpoint, page: Page) -> Checkpoint:
@@ -53,7 +57,7 @@ class Applier:
         for part in _split(page, checkpoint.quiet_until):
             applied = await self._apply_with_retries(checkpoint, part)
             self._count(applied)
-            await _run_effects(applied.effects)
+            await run_effects(applied.effects)
             checkpoint = applied.checkpoint
         return checkpoint
 
@@ -61,9 +65,8 @@ class Applier:
         for attempt in count(1):
             isolate = attempt > self._attempts_max
             operation = PageTransaction(
-                self.projection, self.tables, checkpoint, page, self.clock.now_us,
-                isolate=isolate, attempts=attempt,
-            )  # fmt: skip
+                self.job, checkpoint, page, isolate=isolate, attempts=attempt
+            )
             try:
                 return await self.database.transact(operation)
             except NOT_POISON:
@@ -93,7 +96,7 @@ class Applier:
 def pause(clock: Clock, attempt: int, first: float, most: float = RETRY_PAUSE_SECONDS_MAX) -> float:
     """Seconds before the next attempt: doubled each time, jittered by the clock's last digits."""
     jitter = 0.5 + (clock.now_us() % 1_000) / 1_000
-    return min(first * 2 ** min(attempt - 1, 16), most) * jitter
+    return float(min(first * 2 ** min(attempt - 1, 16), most) * jitter)
 
 
 def _split(page: Page, quiet_until: int) -> list[Page]:
@@ -106,7 +109,7 @@ def _split(page: Page, quiet_until: int) -> list[Page]:
     return [Page(quiet, quiet_until), Page(page.events[len(quiet) :], page.position)]
 
 
-async def _run_effects(effects: Sequence[SideEffect]) -> None:
+async def run_effects(effects: Sequence[SideEffect]) -> None:
     """What handlers wanted done after the commit; the rows stay whatever becomes of it."""
     for effect in effects:
         try:

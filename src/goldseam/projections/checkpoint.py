@@ -104,6 +104,20 @@ async def remove(connection: Connection, one: Checkpoint) -> None:
     await connection.fetch(_sql(connection, "delete_checkpoint"), where)
 
 
+async def remove_all(connection: Connection, projection: str) -> None:
+    """Forget every colour of ``projection``, damaged ones too."""
+    await connection.fetch(_sql(connection, "delete_checkpoints"), {"projection": projection})
+
+
+async def generations(connection: Connection, projection: str) -> tuple[int, State]:
+    """The highest generation that was ever begun, and the state: without trusting the rows."""
+    rows = await connection.fetch(
+        _sql(connection, "highest_generation"), {"projection": projection}
+    )
+    highest, parked, paused = rows[0]
+    return max(int(highest), int(parked)), "paused" if paused else "running"
+
+
 async def advance(
     connection: Connection, old: Checkpoint, position: int, now_us: int
 ) -> Checkpoint:

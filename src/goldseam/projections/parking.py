@@ -132,10 +132,24 @@ async def failed_again(connection: Connection, one: Checkpoint, position: int, e
 
 
 async def forget(connection: Connection, one: Checkpoint) -> None:
-    """Remove what is still parked of a build that is thrown away."""
+    """Remove what was parked in a build; of one that has served, the history stays."""
+    name = "delete_parked" if one.role == "building" else "delete_open_parked"
     await connection.fetch(
-        _sql(connection, "delete_parked"),
+        _sql(connection, name),
         {"projection": one.projection, "generation": one.generation},
+    )
+
+
+async def forget_all(connection: Connection, projection: str) -> None:
+    """Remove all that was parked: every event will be tried again."""
+    await connection.fetch(_sql(connection, "delete_all_parked"), {"projection": projection})
+
+
+async def move(connection: Connection, old: Checkpoint, new: Checkpoint) -> None:
+    """What was parked under the generation of ``old`` is parked under that of ``new``."""
+    await connection.fetch(
+        _sql(connection, "move_parked"),
+        {"projection": old.projection, "generation": old.generation, "new": new.generation},
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from goldseam.errors import ProjectionError
 from goldseam.events.event import Recorded
 from goldseam.events.names import checked_name
+from goldseam.events.registry import Registry
 from goldseam.projections.connection import ProjectionConnection
 from goldseam.projections.tables import Tables
 from goldseam.store.connection import Dialect
@@ -34,10 +35,6 @@ def handles(*kinds: type) -> Callable[[H], H]:
     return mark
 
 
-class _ApplyBatch(Protocol):
-    async def __call__(self, events: Sequence[Recorded[Any]], db: ProjectionConnection) -> None: ...
-
-
 class Projection:
     """Rows built from events. Subclass it; see docs/howto/projections.md.
 
@@ -53,6 +50,8 @@ class Projection:
     tables: ClassVar[str | Mapping[Dialect, str]] = ""
     category: ClassVar[str | None] = None
     types: ClassVar[tuple[type, ...]] = ()
+    wanted: frozenset[type]
+    """The classes it applies; empty means all."""
     _handlers: ClassVar[Mapping[type, _Handler]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -67,18 +66,14 @@ class Projection:
         if not isinstance(getattr(self, "name", None), str):
             raise ProjectionError(f"{type(self).__name__} needs a name: name = 'balances'")
         checked_name("projection", self.name, NAME_LENGTH_MAX)
-        if not isinstance(self.version, int) or self.version < 1:
+        if self.version < 1:
             raise ProjectionError(f"projection {self.name!r}: version must be 1 or more")
         if not self._handlers and type(self).apply_batch is Projection.apply_batch:
             raise ProjectionError(
                 f"projection {self.name!r} handles nothing; mark a method with @handles(Event) "
                 "or override apply_batch"
             )
-
-    @property
-    def wanted(self) -> frozenset[type]:
-        """The classes it applies; empty means all."""
-        return frozenset(self.types or self._handlers)
+        self.wanted = frozenset(self.types or self._handlers)
 
     def sequence_of(self, event: Recorded[Any]) -> str:
         """What stops when ``event`` cannot be applied: its stream, unless overridden.
@@ -94,6 +89,10 @@ class Projection:
             handler = handlers.get(type(event.data))
             if handler is not None:
                 await handler(self, event, db)
+
+    def names_in(self, registry: Registry) -> frozenset[str]:
+        """The stored names of the classes it applies."""
+        return frozenset(one.name for one in registry if one.kind in self.wanted)
 
     def tables_for(self, dialect: Dialect) -> Tables:
         """The declared tables in ``dialect``."""

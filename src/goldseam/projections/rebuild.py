@@ -76,15 +76,18 @@ class Rebuild:
 
         A retired colour is dropped for it. A build of another version is begun anew.
         """
-        projection, tables = self._applier.projection, self._applier.tables
+        applier, projection, tables = (
+            self._applier,
+            self._applier.projection,
+            self._applier.tables,
+        )
 
         async def operation(connection: Connection) -> Checkpoint:
             found = await lock(connection, self.name)
             live = live_of(found, self.name)
             building = found.get("building")
-            if building is not None and building.version == projection.version:
-                if building.code_hash == tables.code_hash:
-                    return building
+            if building is not None and _same_code(building, applier):
+                return building
             colour = other(live.colour)
             for old in (building, found.get("retired")):
                 if old is not None:
@@ -195,7 +198,7 @@ class Rebuild:
             last = _until(page, live.position)
             one = building
             if last.position > building.position:
-                apply = PageTransaction(applier, building, last, isolate=True)
+                apply = PageTransaction(applier.job, building, last, isolate=True)
                 one = (await apply(connection)).checkpoint
             elif found.get("building") != building:
                 raise Superseded
@@ -209,12 +212,10 @@ class Rebuild:
             await tables.show(connection, new.colour)
             return new
 
-        if building.position > 0 or page.position >= 0:
-            swapped = await applier.database.transact(operation)
-            if swapped is not None:
-                self._advances.moved(self.name)
-            return swapped
-        return None
+        swapped = await applier.database.transact(operation)
+        if swapped is not None:
+            self._advances.moved(self.name)
+        return swapped
 
     async def _refuse_parked(self, connection: Connection, one: Checkpoint, force: bool) -> None:
         events, sequences = await parking.count(connection, one)
@@ -256,6 +257,14 @@ class _Meter:
         left = target - one.position
         eta = left / rate if rate else None
         return Progress(one.projection, one.position, target, rate, eta, swapped)
+
+
+def _same_code(building: Checkpoint, applier: Applier) -> bool:
+    """Whether what was built so far is what this code would have built."""
+    return (building.version, building.code_hash) == (
+        applier.projection.version,
+        applier.tables.code_hash,
+    )
 
 
 def _until(page: Page, position: int) -> Page:

@@ -14,7 +14,7 @@ from goldseam.projections.checkpoint import (
     load,
     trusted,
 )
-from goldseam.projections.source import Alarm, Source
+from goldseam.projections.source import Alarm, Page, Source
 
 PAGE_EVENTS = 500
 """Events of one transaction while following; a reader waits for a whole page."""
@@ -95,13 +95,13 @@ class Runner:
         one = await self._load()
         if one.state != "running" or one.version != self._applier.projection.version:
             return one
-        ahead = self._ask(one)
+        ahead = self._ask(one.position)
         try:
             while not self._stopping.is_set():
                 page = await ahead
                 if page.position <= one.position:
                     return one
-                ahead = asyncio.ensure_future(self._source.page(page.position, self._page_events))
+                ahead = self._ask(page.position)
                 await asyncio.sleep(0)  # let the next page be asked for before this one is used
                 began = self._applier.clock.monotonic()
                 one = await self._applier.apply(one, page)
@@ -112,8 +112,8 @@ class Runner:
             await asyncio.gather(ahead, return_exceptions=True)
         return one
 
-    def _ask(self, one: Checkpoint) -> asyncio.Future[object]:
-        return asyncio.ensure_future(self._source.page(one.position, self._page_events))
+    def _ask(self, after: int) -> asyncio.Future[Page]:
+        return asyncio.ensure_future(self._source.page(after, self._page_events))
 
     async def _load(self) -> Checkpoint:
         found = await self._applier.database.read(lambda c: load(c, self.name))
@@ -140,9 +140,11 @@ class Runner:
     async def _sleep(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+                await self._nudged.wait()
         except TimeoutError:
-            pass
+            return
+        if not self._stopping.is_set():
+            self._nudged.clear()
 
     def _say(self, error: Exception) -> None:
         words = f"{type(error).__name__}: {error}"

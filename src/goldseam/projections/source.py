@@ -66,10 +66,13 @@ class Source(Protocol):
 
 
 class StoreSource:
-    """One tenant's view of an event store, all of it or one category."""
+    """One tenant's view of an event store, all of it or one category.
+
+    Events of types that nobody registered come as ``Untyped``: most projections pass them over.
+    """
 
     def __init__(self, store: EventStore, category: str | None = None) -> None:
-        self._store, self._category = store, category
+        self._store, self._category = store.tolerant(), category
         self._head_seen = 0
         self.identity = str(store.store_id)
 

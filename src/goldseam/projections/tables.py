@@ -75,7 +75,8 @@ class Tables:
         """Let the plain names mean the tables of ``colour``."""
         await self.hide(connection)
         for name in self.names:
-            await connection.fetch(f"CREATE VIEW {name} AS SELECT * FROM {name}__{colour}")
+            table = f"{name}__{colour}"  # a checked name and a number
+            await connection.fetch(f"CREATE VIEW {name} AS SELECT * FROM {table}")  # noqa: S608
 
     async def hide(self, connection: Connection) -> None:
         """Take the plain names away."""

@@ -7,7 +7,7 @@ projection only one can apply a page. At least once + compare-and-set = effectiv
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,8 +17,10 @@ from goldseam.errors import (
     ProjectionError,
     SchemaError,
     StoreUnavailable,
+    UnknownEventType,
 )
 from goldseam.events.event import Recorded
+from goldseam.events.registry import Untyped
 from goldseam.projections.checkpoint import Checkpoint, Superseded, advance
 from goldseam.projections.connection import ProjectionConnection, SideEffect
 from goldseam.projections.parking import (
@@ -38,6 +40,30 @@ NOT_POISON = (Superseded, StoreUnavailable, CommitUnknown, Corrupt, SchemaError,
 """Errors that say nothing about the event: the database, the disk, the machine."""
 
 
+class Job(NamedTuple):
+    """What all pages of one projection have in common.
+
+    ``names`` are the stored names of the classes that the projection wants: an event of such a
+    name in a version that nobody registered is not passed over but fails.
+    """
+
+    projection: Projection
+    tables: Tables
+    names: frozenset[str]
+    now_us: Callable[[], int]
+
+    def wanted(self, events: Sequence[Recorded[Any]]) -> Sequence[Recorded[Any]]:
+        """Those of ``events`` that concern the projection."""
+        kinds, names = self.projection.wanted, self.names
+        if not kinds:
+            return events
+        return [
+            event
+            for event in events
+            if type(event.data) in kinds or (type(event.data) is Untyped and event.type in names)
+        ]
+
+
 class Applied(msgspec.Struct, frozen=True):
     """What a committed page did."""
 
@@ -51,23 +77,21 @@ class PageTransaction:
     """Applies one page to one colour. Colourless: it awaits only the connection it is given.
 
     Args:
-        attempts: how often its events have failed before; from ``isolate_from`` on each failing
-            event is searched for and parked.
+        isolate: search for the events that fail, and park them.
+        attempts: how often this page was tried, this time included.
     """
 
     def __init__(
         self,
-        projection: Projection,
-        tables: Tables,
+        job: Job,
         checkpoint: Checkpoint,
         page: Page,
-        now_us: Callable[[], int],
         *,
         isolate: bool = False,
         attempts: int = 1,
     ) -> None:
-        self._projection, self._tables = projection, tables
-        self._checkpoint, self._page, self._now_us = checkpoint, page, now_us
+        self._job, self._projection = job, job.projection
+        self._checkpoint, self._page, self._now_us = checkpoint, page, job.now_us
         self._isolate, self._attempts = isolate, attempts
         self._parked: list[Parameters] = []
         self._stopped: set[str] = set()
@@ -81,10 +105,7 @@ class PageTransaction:
         """
         old, page, now_us = self._checkpoint, self._page, self._now_us()
         new = await advance(connection, old, page.position, now_us)
-        wanted = self._projection.wanted
-        events = page.events
-        if wanted:
-            events = [event for event in events if type(event.data) in wanted]
+        events = self._job.wanted(page.events)
         db = self._db(connection, page)
         applied = 0
         if events:
@@ -97,7 +118,7 @@ class PageTransaction:
     def _db(self, connection: Connection, page: Page) -> ProjectionConnection:
         one = self._checkpoint
         live = one.role == "live" and page.position > one.quiet_until
-        return ProjectionConnection(connection, self._tables, one.colour, live)
+        return ProjectionConnection(connection, self._job.tables, one.colour, live)
 
     async def _apply(
         self, connection: Connection, db: ProjectionConnection, events: Sequence[Recorded[Any]]
@@ -108,12 +129,12 @@ class PageTransaction:
         if not events:
             return 0
         if not self._isolate:
-            await run_handler(self._projection, events, db)
+            await run_handler(self._job, events, db)
             return len(events)
         effects_before = len(db.effects)
         await connection.fetch("SAVEPOINT goldseam_events")
         try:
-            await run_handler(self._projection, events, db)
+            await run_handler(self._job, events, db)
         except NOT_POISON:
             raise
         except Exception as error:
@@ -166,15 +187,20 @@ class PageTransaction:
         await park(connection, self._parked)
 
 
-async def run_handler(
-    projection: Projection, events: Sequence[Recorded[Any]], db: ProjectionConnection
-) -> None:
+async def run_handler(job: Job, events: Sequence[Recorded[Any]], db: ProjectionConnection) -> None:
     """Let the projection apply ``events``.
 
     On a blocking connection the handler is driven by itself, so one that awaits something else
     is an error of that handler and not of the whole transaction.
+
+    Raises:
+        UnknownEventType: an event has the name of a wanted class, in an unregistered version.
     """
+    if job.names:
+        for event in events:
+            if type(event.data) is Untyped:
+                raise UnknownEventType(event.type, event.type_version)
     if db.dialect == "sqlite":
-        run_blocking(projection.apply_batch(events, db))
+        run_blocking(job.projection.apply_batch(events, db))
     else:
-        await projection.apply_batch(events, db)
+        await job.projection.apply_batch(events, db)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import ismethod
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from goldseam.events.event import Metadata
 from goldseam.events.names import checked_name
 from goldseam.events.registry import Registry
 from goldseam.leadership.fencing import Fence
-from goldseam.resilience.clock import SystemClock, uuid7_bytes
+from goldseam.resilience.clock import Clock, SystemClock, uuid7_bytes
 from goldseam.resilience.pause import no_pause
 from goldseam.store.batch import Appended, answer
 from goldseam.store.connection import Connection, Operation
@@ -41,7 +42,7 @@ def callers_connection(connection: object, *, writing: bool = False) -> Connecti
         if ("psycopg", "Connection") in kinds:
             return _postgres(raw, writing=writing)
         inner = getattr(raw, "driver_connection", None) or getattr(raw, "connection", None)
-        raw = inner() if callable(inner) else inner
+        raw = inner() if ismethod(inner) else inner  # a Session has a method, the rest have it
     raise InvalidInput(
         f"{type(connection).__module__}.{type(connection).__qualname__} is not a connection to "
         "write events through; give a psycopg.Connection, a sqlite3.Connection, or a SQLAlchemy "
@@ -96,7 +97,7 @@ class TransactionLedger:
         self.connection = connection
         self.tenant = checked_name("tenant", tenant)
         self.reader = Reader(registry, self.tenant)
-        self.clock = SystemClock()
+        self.clock: Clock = SystemClock()
         self._preparer = Preparer(registry, self.clock, uuid7_bytes, self.tenant)
 
     async def identity(self) -> UUID:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from goldseam.errors import InvalidPosition
+from goldseam.errors import InvalidPosition, StoreUnavailable
 from goldseam.events.event import Metadata, Recorded
 from goldseam.events.names import DEFAULT_TENANT, checked_name
 from goldseam.events.positions import encode_token, parse_token
@@ -222,11 +222,16 @@ class EventStore:
         """
         async with self.changes.subscribe() as changed:
             while True:
-                events = (
-                    await self.read_all(after=after)
-                    if category is None
-                    else await self.read_category(category, after=after)
-                )
+                try:
+                    events = (
+                        await self.read_all(after=after)
+                        if category is None
+                        else await self.read_category(category, after=after)
+                    )
+                except StoreUnavailable:
+                    signals.count("goldseam_follower_reconnects_total")
+                    await changed.wait()
+                    continue
                 for event in events:
                     after = event.position
                     yield event

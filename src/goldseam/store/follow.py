@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from goldseam.errors import StoreUnavailable
 from goldseam.store.connection import Database
 
 POLL_SECONDS = 1.0
@@ -49,8 +50,12 @@ class Changes:
             await asyncio.gather(listener, return_exceptions=True)
 
     async def _listen(self) -> None:
-        async for _ in self._database.notifications():
-            self._wake()
+        while True:
+            try:
+                async for _ in self._database.notifications():
+                    self._wake()
+            except StoreUnavailable:
+                await asyncio.sleep(POLL_SECONDS)
 
     def _wake(self) -> None:
         for subscription in self._subscriptions:

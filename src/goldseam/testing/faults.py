@@ -6,6 +6,7 @@ SIGKILL. Real kills find what this cannot: half-written files, lost sockets.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -26,6 +27,10 @@ SIDES: tuple[Side, ...] = ("before", "after")
 
 AWAITS_MAX = 1_000
 """An operation with more awaits than this does not end."""
+
+
+LOOK_SECONDS = 0.002
+"""How often to look whether another thread has met the crash."""
 
 
 class Crash(BaseException):
@@ -138,6 +143,24 @@ class CrashingDatabase:
 
 async def _given(result: T) -> T:
     return result
+
+
+async def until_crash(point: CrashPoint, work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work``, which may hand its database calls to other tasks and threads.
+
+    Whoever of them meets the crash, the whole process is dead: ``work`` is given up.
+
+    Raises:
+        Crash: ``point`` has fired.
+    """
+    task = asyncio.ensure_future(work)
+    while not task.done() and not point.fired:
+        await asyncio.wait({task}, timeout=LOOK_SECONDS)
+    if point.fired:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise Crash(f"{point.side} await {point.number}")
+    return task.result()
 
 
 async def crash_points(run: Callable[[CrashPoint], Awaitable[object]]) -> AsyncIterator[CrashPoint]:

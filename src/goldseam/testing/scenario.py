@@ -26,7 +26,9 @@ def scenario(kind: Decider[C, S, Any]) -> Scenario[C, S]: ...
 
 
 def scenario(kind: Any) -> Scenario[Any, Any]:
-    """Begin a scenario of an :class:`Aggregate` class or a :class:`Decider`::
+    """Begin a scenario of an :class:`Aggregate` class or a :class:`Decider`.
+
+    Example::
 
     scenario(Account).given(MoneyDeposited(50)).when(
         lambda account: account.withdraw(20)
@@ -112,7 +114,7 @@ class Outcome(Generic[S]):
                 f"{kind.__name__} was expected, but it was decided\n{shown}\n{self._story}"
             )
         if not isinstance(self._error, kind):
-            raise AssertionError(
+            raise AssertionError(  # noqa: TRY004 -- what a test framework reports
                 f"{kind.__name__} was expected, {self._error!r} was raised\n{self._story}"
             ) from self._error
         if match is not None and re.search(match, str(self._error)) is None:

@@ -75,17 +75,36 @@ class PostgresDatabase:
         return await self._within(operation, "BEGIN")
 
     async def read(self, operation: Operation[T]) -> T:
-        """Run ``operation`` on one snapshot."""
-        return await self._within(operation, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        """Run ``operation`` on one snapshot; once more if the connection turns out to be lost."""
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+        try:
+            return await self._within(operation, begin)
+        except StoreUnavailable:
+            await (await self.pool()).check()
+        return await self._within(operation, begin)
 
     async def read_one(self, operation: Operation[T]) -> T:
-        """Run ``operation`` without a transaction around it: on the read lane if that is free."""
-        if self._read_lane is None:
-            self._read_lane = ReadLane(Lane(await self._connect()))
+        """Run ``operation`` without a transaction around it: on the read lane if that is free.
+
+        A lane that turns out to be lost is opened anew, once: reading again is safe.
+        """
+        fresh = self._read_lane is None
+        try:
+            return await self._read_one(operation)
+        except StoreUnavailable:
+            if fresh:
+                raise
+        return await self._read_one(operation)
+
+    async def _read_one(self, operation: Operation[T]) -> T:
         lane = self._read_lane
-        if lane.busy:
+        if lane is not None and lane.busy:
             async with _Borrowed(self) as raw:
                 return await operation(AsyncPostgresConnection(raw))
+        if lane is None:
+            lane = ReadLane(Lane(await self._connect()))
+            if self._read_lane is None:
+                self._read_lane = lane
         lane.busy = True
         try:
             return await operation(lane)
@@ -94,6 +113,8 @@ class PostgresDatabase:
             raise
         finally:
             lane.busy = False
+            if lane is not self._read_lane:
+                await lane.lane.close()
 
     async def _drop_read_lane(self, lane: ReadLane) -> None:
         if self._read_lane is lane:
@@ -101,7 +122,14 @@ class PostgresDatabase:
         await lane.lane.close()
 
     async def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
-        """Run one statement on its own."""
+        """Run one statement on its own; once more if the connection turns out to be lost."""
+        try:
+            return await self._fetch(sql, parameters)
+        except StoreUnavailable:
+            await (await self.pool()).check()
+        return await self._fetch(sql, parameters)
+
+    async def _fetch(self, sql: str, parameters: Parameters) -> list[Row]:
         async with _Borrowed(self) as raw:
             return await AsyncPostgresConnection(raw).fetch(sql, parameters)
 

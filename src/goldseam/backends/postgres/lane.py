@@ -8,7 +8,7 @@ and its statements prepared; psycopg opens the connection, loads the rows and ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -31,6 +31,7 @@ class Lane:
         self._answer: asyncio.Future[pq.abc.PGresult] | None = None
         self._result: pq.abc.PGresult | None = None
         self._loop.add_reader(self._socket, self._readable)
+        self._watched = True
 
     async def execute(self, sql: str, values: Values, types: Sequence[int] = ()) -> pq.abc.PGresult:
         """Run ``sql`` with binary ``values``; prepared when first seen.
@@ -39,17 +40,31 @@ class Lane:
             psycopg.Error: the server refused it, or the connection is lost.
         """
         name = self._prepared.get((sql, types)) or await self._prepare(sql, types)
-        self._libpq.send_query_prepared(name, values, [_BINARY] * len(values), _BINARY)
+        formats = [_BINARY] * len(values)
+        self._send(lambda: self._libpq.send_query_prepared(name, values, formats, _BINARY))
         return await self._wait()
 
     async def close(self) -> None:
         """Forget the socket, close the connection."""
-        self._loop.remove_reader(self._socket)
+        self._unwatch()
         await self.raw.close()
+
+    def _unwatch(self) -> None:
+        """Forget the socket at once: libpq closes a lost one, and its number is soon another's."""
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._socket)
+
+    def _send(self, send: Callable[[], None]) -> None:
+        try:
+            send()
+        except psycopg.Error:
+            self._unwatch()
+            raise
 
     async def _prepare(self, sql: str, types: Sequence[int]) -> bytes:
         name = b"lane_%d" % len(self._prepared)
-        self._libpq.send_prepare(name, sql.encode(), types or None)
+        self._send(lambda: self._libpq.send_prepare(name, sql.encode(), types or None))
         await self._wait()
         self._prepared[sql, types] = name
         return name
@@ -57,17 +72,22 @@ class Lane:
     async def _wait(self) -> pq.abc.PGresult:
         """Flush what was sent; the result, once the server is ready for the next statement."""
         self._answer = self._loop.create_future()
-        while self._libpq.flush():
-            await asyncio.sleep(0)
-            if self._answer.done():
-                break
         try:
+            while self._flush() and not self._answer.done():
+                await asyncio.sleep(0)
             result = await self._answer
         finally:
             self._answer = None
         if result.status not in _DONE:
             raise errors.error_from_result(result)
         return result
+
+    def _flush(self) -> int:
+        try:
+            return self._libpq.flush()
+        except psycopg.Error:
+            self._unwatch()
+            raise
 
     def _readable(self) -> None:
         try:
@@ -79,7 +99,7 @@ class Lane:
                     return
                 self._result = result
         except psycopg.Error as error:
-            self._loop.remove_reader(self._socket)
+            self._unwatch()
             if self._answer is not None and not self._answer.done():
                 self._answer.set_exception(error)
 

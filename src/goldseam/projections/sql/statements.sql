@@ -9,13 +9,23 @@ updated_us, checksum
 SELECT {checkpoint_columns} FROM goldseam_checkpoints WHERE projection = :projection ORDER BY colour
 
 -- lock_checkpoints --
-{load_checkpoints}
+SELECT {checkpoint_columns} FROM goldseam_checkpoints WHERE projection = :projection ORDER BY colour
 
 -- list_projections --
 SELECT DISTINCT projection FROM goldseam_checkpoints ORDER BY projection
 
 -- delete_checkpoint --
 DELETE FROM goldseam_checkpoints WHERE projection = :projection AND colour = :colour
+
+-- delete_checkpoints --
+DELETE FROM goldseam_checkpoints WHERE projection = :projection
+
+-- highest_generation --
+SELECT (SELECT coalesce(max(generation), 0) FROM goldseam_checkpoints
+         WHERE projection = :projection),
+       (SELECT coalesce(max(generation), 0) FROM goldseam_parked WHERE projection = :projection),
+       (SELECT count(*) FROM goldseam_checkpoints
+         WHERE projection = :projection AND role = 'live' AND state = 'paused')
 
 -- insert_checkpoint --
 INSERT INTO goldseam_checkpoints ({checkpoint_columns})
@@ -78,5 +88,15 @@ UPDATE goldseam_parked SET attempts = attempts + 1, error = :error, queued = 0
 WHERE projection = :projection AND generation = :generation AND position = :position
 
 -- delete_parked --
+DELETE FROM goldseam_parked WHERE projection = :projection AND generation = :generation
+
+-- delete_all_parked --
+DELETE FROM goldseam_parked WHERE projection = :projection AND resolution = ''
+
+-- delete_open_parked --
 DELETE FROM goldseam_parked
 WHERE projection = :projection AND generation = :generation AND resolution = ''
+
+-- move_parked --
+UPDATE goldseam_parked SET generation = :new
+WHERE projection = :projection AND generation = :generation

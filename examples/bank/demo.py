@@ -1,0 +1,309 @@
+"""``make demo``: the bank under real traffic, broken on purpose, and the proof that nothing is lost.
+
+The bank runs as a process of its own on an embedded SQLite store and is spoken to over HTTP only.
+At the end its files are opened with plain SQL: acknowledged = stored = projected, or exit 1.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from examples.bank.client import BankClient, Reply
+from examples.bank.ledger import Acknowledged, Ledger, balance
+
+FOLDER = Path("demo")
+ACCOUNTS = 8
+CLIENTS = 4
+DEPOSITS_BEFORE = 40
+KILL_AFTER_WRITES = 120
+SEED = 20_261_123
+
+
+class Bank:
+    """The bank's process: started, killed, started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "bank.db"
+        self.log = folder / "bank.log"
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Start it and wait until it answers; the seconds that took."""
+        began = time.monotonic()
+        command = [sys.executable, "-m", "examples.bank", "serve", f"sqlite:///{self.path}"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--port", str(self.port)], stdout=log, stderr=log
+            )
+        client = BankClient(self.port)
+        while client.get("/healthz").status != 200:
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye, no flush, no chance to tidy up."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Ask it to end, as a supervisor would."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(timeout=20)
+
+
+class Customers:
+    """Clients that deposit and withdraw, and write down what the bank acknowledged."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.acknowledged: list[Acknowledged] = []
+        self.refused = 0
+        self.repeated = 0
+        self.replayed = 0
+        self._lock = threading.Lock()
+
+    def note(self, reply: Reply, account: str, kind: str, amount: int) -> Reply:
+        """Write an acknowledged answer down."""
+        with self._lock:
+            if reply.status == 201:
+                one = Acknowledged(account, kind, amount, reply.body["position"])
+                if one not in self.acknowledged:
+                    self.acknowledged.append(one)
+                self.replayed += bool(reply.body["replayed"])
+            else:
+                self.refused += 1
+        return reply
+
+    def trade(self, number: int, writes: int, stop: threading.Event) -> None:
+        """One client: random deposits and withdrawals, each under a key of its own."""
+        client, dice = BankClient(self.port), random.Random(SEED + number)
+        for _ in range(writes):
+            if stop.is_set():
+                break
+            account = f"account-{dice.randrange(ACCOUNTS)}"
+            kind, path = dice.choice([("DepositApplied", "deposit"), ("MoneyWithdrawn", "withdraw")])
+            amount = dice.randrange(1, 50) * (10 if path == "deposit" else 1)
+            key = str(uuid.UUID(int=dice.getrandbits(128)))
+            reply = client.post(
+                f"/accounts/{account}/{path}", {"amount": amount}, Idempotency_Key=f'"{key}"'
+            )
+            self.note(reply, account, kind, amount)
+        with self._lock:
+            self.repeated += client.repeated
+
+    def crowd(self, writes: int, stop: threading.Event | None = None) -> list[threading.Thread]:
+        """Several clients at once, each with so many writes."""
+        stop = stop or threading.Event()
+        threads = [
+            threading.Thread(target=self.trade, args=(n + 100 * len(self.acknowledged), writes, stop))
+            for n in range(CLIENTS)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+
+def main() -> None:
+    """Run the whole story; exit 1 when the ledger does not balance."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    bank = Bank(FOLDER)
+    say(f"A bank on sqlite:///{bank.path}, spoken to over HTTP on port {bank.port}.")
+    bank.start()
+    customers = Customers(bank.port)
+    try:
+        for chapter in (open_accounts, conflict, retry, read_your_own_write, rebuild, kill):
+            chapter(bank, customers)
+        settled = settle(bank)
+    finally:
+        bank.stop()
+    ledger = balance(bank.path, customers.acknowledged)
+    show(ledger, customers, settled)
+    verified = verify(bank)
+    sys.exit(1 if ledger.problems or ledger.missing_positions or not verified else 0)
+
+
+def open_accounts(bank: Bank, customers: Customers) -> None:
+    """Accounts are opened, money comes in."""
+    client = BankClient(bank.port)
+    for n in range(ACCOUNTS):
+        reply = client.post(f"/accounts/account-{n}/open", {"owner": f"customer {n}"})
+        customers.note(reply, f"account-{n}", "AccountOpened", 0)
+    for thread in customers.crowd(DEPOSITS_BEFORE):
+        thread.join()
+    say(
+        f"{ACCOUNTS} accounts opened; {len(customers.acknowledged) - ACCOUNTS} deposits and "
+        f"withdrawals by {CLIENTS} clients at once, {customers.refused} refused for lack of money."
+    )
+
+
+def conflict(bank: Bank, customers: Customers) -> None:
+    """Two tellers decide on the same version; the second is told."""
+    client = BankClient(bank.port)
+    version = client.post("/accounts/account-0/deposit", {"amount": 100})
+    customers.note(version, "account-0", "DepositApplied", 100)
+    etag = version.headers["etag"]
+    first = client.post("/accounts/account-0/deposit", {"amount": 10}, If_Match=etag)
+    customers.note(first, "account-0", "DepositApplied", 10)
+    second = client.post("/accounts/account-0/deposit", {"amount": 20}, If_Match=etag)
+    expect(first.status == 201 and second.status == 412, "a conflict must be 412", second)
+    say(f"Conflict: both had seen version {etag}; the first got 201, the second 412: "
+        f"{second.body['detail']}")  # fmt: skip
+
+
+def retry(bank: Bank, customers: Customers) -> None:
+    """The same request twice: one deposit, one answer."""
+    client, key = BankClient(bank.port), f'"{uuid.uuid4()}"'
+    first = client.post("/accounts/account-1/deposit", {"amount": 777}, Idempotency_Key=key)
+    again = client.post("/accounts/account-1/deposit", {"amount": 777}, Idempotency_Key=key)
+    other = client.post("/accounts/account-1/deposit", {"amount": 778}, Idempotency_Key=key)
+    customers.note(first, "account-1", "DepositApplied", 777)
+    expect(first.body["position"] == again.body["position"], "a retry must be replayed", again)
+    expect(other.status == 422, "another request under the same key must be 422", other)
+    say(f"Retry: the same key twice answers position {first.body['position']} twice "
+        f"(replayed: {str(again.body['replayed']).lower()}); another amount under it gets 422.")  # fmt: skip
+
+
+def read_your_own_write(bank: Bank, customers: Customers) -> None:
+    """A read that asks for its own write gets 503 until the read model is there."""
+    client = BankClient(bank.port)
+    client.post("/read-models/balances/pause")
+    done = client.post("/accounts/account-2/deposit", {"amount": 4200})
+    customers.note(done, "account-2", "DepositApplied", 4200)
+    target = done.body["position"]
+    early = client.get(f"/accounts/account-2?after={target}")
+    expect(early.status == 503, "a read model that is behind must answer 503", early)
+    say(f"Read your own write: GET ?after={target} while the read model stands still: 503, "
+        f"Retry-After {early.headers['retry-after']} s, position {early.body['position']}, "
+        f"target {early.body['target']}.")  # fmt: skip
+    client.post("/read-models/balances/resume")
+    late = client.get(f"/accounts/account-2?after={target}", Prefer="wait=10")
+    expect(late.status == 200, "the read model must get there", late)
+    say(f"    and when it goes on: 200, {late.body['account']} has {late.body['balance']} cents.")
+    forged = client.get("/accounts/account-2?after=-5")
+    expect(forged.status == 400, "a negative token must be 400", forged)
+
+
+def rebuild(bank: Bank, customers: Customers) -> None:
+    """The projection is built anew beside the live one, while writes go on."""
+    client = BankClient(bank.port)
+    before = len(customers.acknowledged)
+    threads = customers.crowd(DEPOSITS_BEFORE)
+    answer = client.post("/read-models/balances/rebuild")
+    expect(answer.status == 202, "a rebuild must be accepted", answer)
+    reads = 0
+    while client.get("/read-models").body["balances"]["rebuilding"]:
+        expect(client.get("/accounts/account-0").status == 200, "reads must go on", None)
+        reads += 1
+    for thread in threads:
+        thread.join()
+    status = client.get("/read-models").body["balances"]
+    say(f"Rebuild: the balances were built anew beside the live ones (colour {status['colour']} "
+        f"now) while {len(customers.acknowledged) - before} writes were stored and {reads} reads "
+        "answered.")  # fmt: skip
+
+
+def kill(bank: Bank, customers: Customers) -> None:
+    """SIGKILL in the middle of the traffic, and a new start."""
+    before, stop = len(customers.acknowledged), threading.Event()
+    threads = customers.crowd(10_000, stop)
+    wait_until(lambda: len(customers.acknowledged) >= before + KILL_AFTER_WRITES)
+    bank.kill()
+    at_kill = len(customers.acknowledged)
+    seconds = bank.start()
+    wait_until(lambda: len(customers.acknowledged) >= at_kill + KILL_AFTER_WRITES)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    say(f"SIGKILL after {at_kill - before} more writes; the bank answers again after "
+        f"{seconds:.2f} s; {customers.repeated} requests had no answer and were repeated with "
+        f"their keys, {customers.replayed} of them had been stored before the kill.")  # fmt: skip
+
+
+def settle(bank: Bank) -> int:
+    """Wait until the read model has applied everything; the position it stands at."""
+    client = BankClient(bank.port)
+    head = client.get("/read-models").body["head"]
+    reply = client.get(f"/accounts?after={head}", Prefer="wait=20")
+    expect(reply.status == 200, "the read model must catch up", reply)
+    return int(head)
+
+
+def verify(bank: Bank) -> bool:
+    """``goldseam store verify`` on the file that was killed under load."""
+    command = [sys.executable, "-m", "goldseam", "store", "verify", "--json"]
+    done = subprocess.run(
+        [*command, "--store", f"sqlite:///{bank.path}"], capture_output=True, check=False
+    )
+    report = json.loads(done.stdout or b"{}")
+    say(f"goldseam store verify: {report.get('events', 0)} events, {report.get('streams', 0)} "
+        f"hash chains, {report.get('damaged', 'unknown')} damaged.")  # fmt: skip
+    return done.returncode == 0
+
+
+def show(ledger: Ledger, customers: Customers, settled: int) -> None:
+    """Print the ledger."""
+    rows = (
+        ("acknowledged to clients (201)", ledger.acknowledged, ledger.acknowledged_cents),
+        ("stored in the log", ledger.stored, ledger.stored_cents),
+        ("projected into balances", ledger.projected, ledger.projected_cents),
+    )
+    sys.stdout.write(f"\n{'THE LEDGER, by plain SQL':34}{'movements':>12}{'sum in cents':>16}\n")
+    for name, movements, cents in rows:
+        sys.stdout.write(f"{name:34}{movements:>12,}{cents:>16,}\n")
+    sys.stdout.write(
+        f"positions 1 to {settled:,}: {ledger.positions:,} events, {ledger.missing_positions} missing;"
+        f" {customers.refused} commands refused by the bank's own rules\n"
+    )
+    for problem in ledger.problems:
+        sys.stdout.write(f"PROBLEM {problem}\n")
+    verdict = "does NOT balance" if ledger.problems else "balances: acknowledged = stored = projected"
+    sys.stdout.write(f"The ledger {verdict}.\n\n")
+    say(f"Look at it in a browser:  .venv/bin/python -m examples.bank serve sqlite:///{FOLDER}/bank.db"
+        "\n  then open http://127.0.0.1:8400/")  # fmt: skip
+
+
+def say(text: str) -> None:
+    """One line of the story."""
+    sys.stdout.write(f"- {text}\n")
+    sys.stdout.flush()
+
+
+def expect(holds: bool, claim: str, reply: Reply | None) -> None:
+    """End the demo loudly when the bank does not do what it promises."""
+    if not holds:
+        sys.exit(f"BROKEN PROMISE: {claim}; the bank said {reply}")
+
+
+def wait_until(ready: Callable[[], Any], seconds: float = 60) -> None:
+    """Wait for ``ready``; give up loudly."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            sys.exit("BROKEN PROMISE: the bank did not go on in time; see demo/bank.log")
+        time.sleep(0.01)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    main()

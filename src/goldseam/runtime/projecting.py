@@ -1,0 +1,74 @@
+"""What a supervised projection needs beside its runner: rebuilds resumed, lag kept known."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from goldseam.errors import GoldseamError, ProjectionError
+from goldseam.projections.hosted import HostedProjection
+from goldseam.runtime.supervisor import Supervisor
+
+REBUILD_LOOK_SECONDS = 2.0
+"""How often to look for a rebuild that was begun and that nobody drives."""
+
+LAG_SECONDS = 1.0
+"""How often the lag is measured."""
+
+_log = logging.getLogger("goldseam.runtime")
+
+
+def keep_rebuilding(
+    hosted: HostedProjection, supervisor: Supervisor
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    """A job that carries on rebuilds whose driver is gone: killed, or a command that only asked."""
+
+    async def job() -> None:
+        seen: tuple[int, int] | None = None
+        while not supervisor.stopping.is_set():
+            building = await hosted.building()
+            if building is None:
+                seen = None
+            elif seen == (building.generation, building.position):
+                await _until_stopped(hosted, supervisor)
+                seen = None
+            else:
+                seen = building.generation, building.position
+            await supervisor.rest(REBUILD_LOOK_SECONDS)
+
+    return job
+
+
+async def _until_stopped(hosted: HostedProjection, supervisor: Supervisor) -> None:
+    """Rebuild, unless the application closes first: the next one goes on from there."""
+    work = asyncio.ensure_future(hosted.rebuild())
+    stop = asyncio.ensure_future(supervisor.stopping.wait())
+    try:
+        await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    except ProjectionError as refused:
+        _log.warning("rebuild of %s: %s", hosted.name, refused)
+        await supervisor.rest(REBUILD_LOOK_SECONDS * 5)
+    finally:
+        for one in (work, stop):
+            one.cancel()
+        await asyncio.gather(work, stop, return_exceptions=True)
+
+
+def keep_lag_known(
+    hosted: HostedProjection, supervisor: Supervisor
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    """A job that measures the lag, whether or not the runner is well."""
+
+    async def job() -> None:
+        while not supervisor.stopping.is_set():
+            try:
+                await hosted.lag()
+            except GoldseamError as error:
+                _log.debug("lag of %s is unknown: %s", hosted.name, type(error).__name__)
+            await supervisor.rest(LAG_SECONDS)
+
+    return job
