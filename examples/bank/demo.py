@@ -95,7 +95,9 @@ class Customers:
             if stop.is_set():
                 break
             account = f"account-{dice.randrange(ACCOUNTS)}"
-            kind, path = dice.choice([("DepositApplied", "deposit"), ("MoneyWithdrawn", "withdraw")])
+            kind, path = dice.choice(
+                [("DepositApplied", "deposit"), ("MoneyWithdrawn", "withdraw")]
+            )
             amount = dice.randrange(1, 50) * (10 if path == "deposit" else 1)
             key = str(uuid.UUID(int=dice.getrandbits(128)))
             reply = client.post(
@@ -109,7 +111,9 @@ class Customers:
         """Several clients at once, each with so many writes."""
         stop = stop or threading.Event()
         threads = [
-            threading.Thread(target=self.trade, args=(n + 100 * len(self.acknowledged), writes, stop))
+            threading.Thread(
+                target=self.trade, args=(n + 100 * len(self.acknowledged), writes, stop)
+            )
             for n in range(CLIENTS)
         ]
         for thread in threads:
@@ -271,7 +275,9 @@ def show(ledger: Ledger, customers: Customers, settled: int) -> None:
     )
     for problem in ledger.problems:
         sys.stdout.write(f"PROBLEM {problem}\n")
-    verdict = "does NOT balance" if ledger.problems else "balances: acknowledged = stored = projected"
+    verdict = (
+        "does NOT balance" if ledger.problems else "balances: acknowledged = stored = projected"
+    )
     sys.stdout.write(f"The ledger {verdict}.\n\n")
     say(f"Look at it in a browser:  .venv/bin/python -m examples.bank serve sqlite:///{FOLDER}/bank.db"
         "\n  then open http://127.0.0.1:8400/")  # fmt: skip

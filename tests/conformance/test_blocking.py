@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -107,10 +108,15 @@ def test_a_row_and_events_commit_together(url: str, opened: Open) -> None:
 
 def test_a_row_and_events_roll_back_together_and_leave_no_hole(url: str, opened: Open) -> None:
     """The position of the append that was rolled back is given to the next one."""
-    with pytest.raises(ZeroDivisionError), opened(url) as (connection, run):
-        run("INSERT INTO business VALUES ('paid')")
-        blocking.append(connection, STREAM, FACTS, expected=NEW)
-        raise ZeroDivisionError
+
+    def fail_late() -> None:
+        with opened(url) as (connection, run):
+            run("INSERT INTO business VALUES ('paid')")
+            blocking.append(connection, STREAM, FACTS, expected=NEW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_late()
     assert [(0,)] == query(url, ROWS)
     assert [] == versions(url, STREAM)
     with opened(url) as (connection, _):
@@ -156,7 +162,7 @@ def test_rows_come_as_tuples_whatever_the_caller_prefers(url: str) -> None:
     """A caller's row factory is the caller's: goldseam does not trip over it, nor change it."""
     connection = connect(url)
     if isinstance(connection, sqlite3.Connection):
-        factory: Any = lambda cursor, row: {"first": row[0]}  # noqa: E731
+        factory: Any = _first_column
         connection.row_factory = factory
         connection.execute("BEGIN IMMEDIATE")
     else:
@@ -233,6 +239,14 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_transaction_usable(url: st
     assert [(1,)] == query(url, ROWS)
 
 
+def test_a_connection_is_found_behind_its_wrappers(url: str) -> None:
+    """Frameworks wrap the driver's connection; they keep it as ``connection``."""
+    with transaction(url) as connection:
+        wrapped = SimpleNamespace(connection=SimpleNamespace(driver_connection=connection))
+        blocking.append(wrapped, STREAM, FACTS, expected=NEW)
+    assert [1] == versions(url, STREAM)
+
+
 @pytest.mark.parametrize("foreign", [None, object(), "postgresql://somewhere"])
 def test_what_is_no_connection_is_refused_with_a_list_of_what_is(foreign: object) -> None:
     """The message names what was given and what would do."""
@@ -254,6 +268,10 @@ async def test_followers_see_the_events_once_the_caller_has_committed(url: str) 
     connection.close()
     assert 1 == await seen
     await store.close()
+
+
+def _first_column(_: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {"first": row[0]}
 
 
 async def _first_position(store: EventStore) -> int:

@@ -60,4 +60,6 @@ def versions(url: str, stream: str) -> list[int]:
 
 def holes(url: str) -> int:
     """How many positions are missing in the log."""
-    return int(query(url, "SELECT coalesce(max(position), 0) - count(*) FROM goldseam_events")[0][0])
+    return int(
+        query(url, "SELECT coalesce(max(position), 0) - count(*) FROM goldseam_events")[0][0]
+    )

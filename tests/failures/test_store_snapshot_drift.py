@@ -122,11 +122,11 @@ async def test_control_a_wrong_snapshot_that_looks_sound_is_served(
     _forge(store_url)
     done = await handle(store, Balance, STREAM, lambda a: a.deposit(1), snapshots=POLICY)
     assert 32 == done.state.balance
-    assert 31 == (await handle(store, Balance, STREAM, lambda a: None)).state.balance
+    assert 31 == (await handle(store, Balance, STREAM, lambda _: None)).state.balance
 
 
 async def test_raising_the_snapshot_version_drops_what_an_older_evolve_has_folded(
-    store: EventStore, store_url: str
+    store: EventStore,
 ) -> None:
     """The shape is the same, the meaning has changed: only the class can say so."""
 
@@ -138,7 +138,7 @@ async def test_raising_the_snapshot_version_drops_what_an_older_evolve_has_folde
             super().evolve(fact)
 
     Doubled.__name__ = "Balance"
-    done = await handle(store, Doubled, STREAM, lambda a: None, snapshots=POLICY)
+    done = await handle(store, Doubled, STREAM, lambda _: None, snapshots=POLICY)
     assert 60 == done.state.balance
 
 
@@ -151,5 +151,5 @@ async def test_control_without_raising_it_the_old_meaning_is_served(store: Event
             super().evolve(fact)
 
     Doubled.__name__ = "Balance"
-    done = await handle(store, Doubled, STREAM, lambda a: None, snapshots=POLICY)
+    done = await handle(store, Doubled, STREAM, lambda _: None, snapshots=POLICY)
     assert 30 == done.state.balance

@@ -70,7 +70,7 @@ async def test_control_without_the_version_check_the_account_is_overdrawn(
     store: EventStore, store_url: str
 ) -> None:
     """The same race with an append that expects any version breaks the business's rule."""
-    loaded = (await handle(store, Account, STREAM, lambda a: None)).state
+    loaded = (await handle(store, Account, STREAM, lambda _: None)).state
     assert loaded.balance >= 100
     _rival_takes(store_url, 30)
     await store.append(STREAM, [MoneyWithdrawn(amount=100)], expected=ANY)

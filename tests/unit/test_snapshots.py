@@ -68,13 +68,13 @@ async def test_a_snapshot_is_kept_by_count_and_loading_goes_on_from_it(
         )
         kept.append([v for (v,) in query(store_url, KEPT)])
     assert [[], [], [3], [3], [3], [6], [6]] == kept
-    full = await handle(store, Account, STREAM, lambda a: None)
+    full = await handle(store, Account, STREAM, lambda _: None)
     assert full.state == done.state
     assert list(range(1, 8)) == done.state.seen
 
 
 async def test_loading_from_a_snapshot_does_not_read_the_events_before_it(
-    store: EventStore, store_url: str
+    store: EventStore,
 ) -> None:
     """The control shows that the snapshot is what is used: its state wins over the events."""
     policy = SnapshotPolicy(every=1)
@@ -123,10 +123,10 @@ async def test_a_state_that_cannot_be_encoded_fails_no_command(
     class Odd:
         value: int = 0
 
-    def evolve(state: Odd, fact: object) -> Odd:
+    def evolve(_: Odd, __: object) -> Odd:
         return Odd(value=object())  # type: ignore[arg-type]
 
-    def decide(command: int, state: Odd) -> list[DepositApplied]:
+    def decide(command: int, _: Odd) -> list[DepositApplied]:
         return [DepositApplied(amount=command)]
 
     odd = Decider(Odd(), decide, evolve, name="odd")
@@ -167,9 +167,9 @@ def test_a_decider_without_a_state_type_cannot_keep_snapshots() -> None:
         state_codec(Decider(None, _nothing, _same))
 
 
-def _nothing(command: object, state: object) -> list[object]:
+def _nothing(_: object, __: object) -> list[object]:
     return []
 
 
-def _same(state: object, fact: object) -> object:
+def _same(state: object, _: object) -> object:
     return state

@@ -193,4 +193,21 @@ def _untyped_decoder(name: str, version: int) -> Decode:
 registry = Registry()
 """The registry that ``@event`` fills and every store uses unless it is given another."""
 
-event = registry.event
+
+@overload
+@dataclass_transform(frozen_default=True)
+def event(kind: C, /) -> C: ...
+@overload
+def event(*, name: str | None = None, version: int = 1) -> Callable[[C], C]: ...
+def event(kind: Any = None, /, *, name: str | None = None, version: int = 1) -> Any:
+    """Declare an event class under a stable name and version, in the registry of all stores.
+
+    A plain class with annotations becomes a frozen msgspec Struct; Structs, dataclasses, attrs
+    and pydantic classes stay what they are.
+
+    Raises:
+        DuplicateRegistration: the name and version belong to another class.
+        InvalidName: the name or version cannot be stored.
+    """
+    declare = registry.event(name=name, version=version)
+    return declare if kind is None else declare(kind)

@@ -80,7 +80,12 @@ async def load(connection: Connection, projection: str) -> Checkpoints:
 
 
 async def lock(connection: Connection, projection: str) -> Checkpoints:
-    """Like :func:`load`; nobody else moves or steers them until the transaction ends."""
+    """Like :func:`load`; nobody else moves or steers them until the transaction ends.
+
+    Rows are replaced whole, and who waits for a row that is replaced would not see the new one:
+    operators take turns before they look. Runners only change a row and need no turn.
+    """
+    await connection.fetch(_sql(connection, "take_turns"), {"projection": projection})
     return await _rows(connection, "lock_checkpoints", projection)
 
 
@@ -109,13 +114,12 @@ async def remove_all(connection: Connection, projection: str) -> None:
     await connection.fetch(_sql(connection, "delete_checkpoints"), {"projection": projection})
 
 
-async def generations(connection: Connection, projection: str) -> tuple[int, State]:
-    """The highest generation that was ever begun, and the state: without trusting the rows."""
+async def highest_generation(connection: Connection, projection: str) -> int:
+    """The highest generation that was ever begun, without trusting the rows."""
     rows = await connection.fetch(
         _sql(connection, "highest_generation"), {"projection": projection}
     )
-    highest, parked, paused = rows[0]
-    return max(int(highest), int(parked)), "paused" if paused else "running"
+    return max(int(number) for number in rows[0])
 
 
 async def advance(

@@ -15,7 +15,7 @@ from goldseam.projections.checkpoint import (
     Checkpoint,
     Checkpoints,
     State,
-    generations,
+    highest_generation,
     live_of,
     load,
     lock,
@@ -126,13 +126,22 @@ class Control:
         head = await self._source.head()
 
         async def operation(connection: Connection) -> Checkpoint:
-            highest, state = await generations(connection, self.name)
+            highest = await highest_generation(connection, self.name)
+            state = await self._state(connection)
             await parking.forget_all(connection, self.name)
             return await self._start(
                 connection, generation=highest + 1, quiet_until=head, state=state
             )
 
         return await self._steered(operation)
+
+    async def _state(self, connection: Connection) -> State:
+        """Paused stays paused; what cannot be trusted runs."""
+        try:
+            found = await lock(connection, self.name)
+        except CorruptCheckpoint:
+            return "running"
+        return found["live"].state if "live" in found else "running"
 
     async def rollback(self) -> Checkpoint:
         """Show the tables from before the last swap again, as they were then.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from goldseam.commands.handle import Handled
 from goldseam.commands.handle import handle as handle_command
-from goldseam.errors import InvalidInput, ProjectionError
+from goldseam.errors import CorruptCheckpoint, InvalidInput, ProjectionError
 from goldseam.events.registry import Registry, registry
 from goldseam.projections.advances import Advances
 from goldseam.projections.hosted import HostedProjection
@@ -23,6 +24,8 @@ from goldseam.store.event_store import EventStore
 
 CLOSE_SECONDS = 10.0
 """How long pages that are being applied may take to finish when the application closes."""
+
+_log = logging.getLogger("goldseam.runtime")
 
 ReadModels = str | Mapping[str, str]
 
@@ -117,7 +120,12 @@ class Goldseam:
             clock=self._clock,
             new_id=self._new_id,
         )
-        await hosted.prepare()
+        try:
+            await hosted.prepare()
+        except CorruptCheckpoint as error:
+            # It stops this one projection: its reads and its runner say so, the others go on.
+            hosted.runner.failure = str(error)
+            _log.error("projection %s: %s", projection.name, error)
         self.projections[projection.name] = hosted
         self._read_models[projection.name] = ReadModel(
             self.store, projection, database, advances=self._advances, clock=self._clock

@@ -273,10 +273,6 @@ class EventStore:
             raise
         return position
 
-    async def pause(self, seconds: float) -> None:
-        """Let others go first; a test may replace it so that it does not wait."""
-        await asyncio.sleep(seconds)
-
     async def check(self) -> None:
         """Whether the tables are what this version needs; see ``goldseam store check``."""
         await self._read(lambda c: schema.check(c, "goldseam.store", "store"))

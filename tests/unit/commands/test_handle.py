@@ -187,11 +187,11 @@ async def test_fewer_than_one_attempt_is_refused(store: EventStore) -> None:
 
 
 async def test_facts_with_ids_of_their_own_are_folded_without_their_envelope(
-    store: EventStore, store_url: str
+    store: EventStore,
 ) -> None:
     """A decision may give an event its id; the state after it sees the plain fact."""
 
-    def decide(amount: int, balance: int) -> list[object]:
+    def decide(amount: int, _: int) -> list[object]:
         return [NewEvent(DepositApplied(amount=amount))]
 
     def evolve(balance: int, fact: object) -> int:

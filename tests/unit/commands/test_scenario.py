@@ -61,7 +61,7 @@ def test_fewer_or_more_facts_fail(facts: tuple[object, ...]) -> None:
 def test_a_refusal_fails_then_and_keeps_the_refusal_as_its_cause() -> None:
     """Whoever expected facts sees what was raised instead."""
     outcome = scenario(account).when(Deposit(amount=1))
-    for check in (lambda: outcome.then_nothing(), lambda: outcome.then_state(balance=1)):
+    for check in (outcome.then_nothing, lambda: outcome.then_state(balance=1)):
         with pytest.raises(AssertionError, match="the decision raised BankRefused") as caught:
             check()
         assert isinstance(caught.value.__cause__, BankRefused)

@@ -74,7 +74,7 @@ class Lane:
         self._answer = self._loop.create_future()
         try:
             while self._flush() and not self._answer.done():
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # noqa: ASYNC110 -- libpq asks to be called again
             result = await self._answer
         finally:
             self._answer = None

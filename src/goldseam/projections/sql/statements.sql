@@ -8,6 +8,9 @@ updated_us, checksum
 -- load_checkpoints --
 SELECT {checkpoint_columns} FROM goldseam_checkpoints WHERE projection = :projection ORDER BY colour
 
+-- take_turns --
+SELECT 1
+
 -- lock_checkpoints --
 SELECT {checkpoint_columns} FROM goldseam_checkpoints WHERE projection = :projection ORDER BY colour
 
@@ -23,9 +26,7 @@ DELETE FROM goldseam_checkpoints WHERE projection = :projection
 -- highest_generation --
 SELECT (SELECT coalesce(max(generation), 0) FROM goldseam_checkpoints
          WHERE projection = :projection),
-       (SELECT coalesce(max(generation), 0) FROM goldseam_parked WHERE projection = :projection),
-       (SELECT count(*) FROM goldseam_checkpoints
-         WHERE projection = :projection AND role = 'live' AND state = 'paused')
+       (SELECT coalesce(max(generation), 0) FROM goldseam_parked WHERE projection = :projection)
 
 -- insert_checkpoint --
 INSERT INTO goldseam_checkpoints ({checkpoint_columns})
