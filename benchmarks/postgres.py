@@ -65,6 +65,9 @@ class Postgres:
 
     def scenarios(self) -> list[Scenario]:
         """All scenarios on this server."""
+        return [*self._appends(), *self._reads()]
+
+    def _appends(self) -> list[Scenario]:
         return [
             Scenario(
                 "PostgreSQL: 32 writers, 1 event each",
@@ -87,6 +90,17 @@ class Postgres:
                 {"COPY of 100 rows a commit, same columns and indexes": self.copy},
             ),
             Scenario(
+                "PostgreSQL: four processes of 32 writers",
+                1.0,
+                lambda: self.processes(4, WRITERS),
+                {"one process of 32 writers": lambda: self.processes(1, WRITERS)},
+                beside={"four processes of 8 writers": lambda: self.processes(4, WRITERS // 4)},
+            ),
+        ]
+
+    def _reads(self) -> list[Scenario]:
+        return [
+            Scenario(
                 "PostgreSQL: replay to typed events",
                 0.80,
                 self.replay,
@@ -99,13 +113,6 @@ class Postgres:
                 {"INSERT and NOTIFY to a listener": self.raw_latency},
                 unit="ms",
                 better="lower",
-            ),
-            Scenario(
-                "PostgreSQL: four processes of 32 writers",
-                1.0,
-                lambda: self.processes(4, WRITERS),
-                {"one process of 32 writers": lambda: self.processes(1, WRITERS)},
-                beside={"four processes of 8 writers": lambda: self.processes(4, WRITERS // 4)},
             ),
         ]
 

@@ -1,1 +1,1 @@
-"""Small programs on goldseam, each tested."""
+"""Programs that use goldseam as its users do."""

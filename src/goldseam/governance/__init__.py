@@ -1,1 +1,1 @@
-"""Failure governance; the runbooks of the failure catalogue live here, in ``runbooks/<slug>.md``."""
+"""Failure governance; the runbooks of the catalogue live here, in ``runbooks/<slug>.md``."""

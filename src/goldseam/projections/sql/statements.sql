@@ -101,3 +101,27 @@ WHERE projection = :projection AND generation = :generation AND resolution = ''
 -- move_parked --
 UPDATE goldseam_parked SET generation = :new
 WHERE projection = :projection AND generation = :generation
+
+-- change_feed --
+CREATE TABLE IF NOT EXISTS @feed@ (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    row_key TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    row_json TEXT NOT NULL,
+    changed_us INTEGER NOT NULL
+) STRICT;
+
+-- change_feed_trigger --
+CREATE TRIGGER IF NOT EXISTS @feed@_@operation@ AFTER @verb@ ON @table@
+BEGIN
+    INSERT INTO @feed@ (row_key, operation, row_json, changed_us)
+    VALUES (CAST(@row@.@key@ AS TEXT), '@operation@', json_object(@pairs@),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER));
+END;
+
+-- read_changes --
+SELECT position, row_key, operation, row_json, changed_us FROM @feed@
+WHERE position > :after ORDER BY position LIMIT :limit
+
+-- changes_head --
+SELECT coalesce(max(position), 0) FROM @feed@
