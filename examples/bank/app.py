@@ -65,6 +65,7 @@ def create_bank(store_url: str) -> FastAPI:
 
     _writes(app, bank)
     _reads(app, bank)
+    _page(app, bank)
     app.include_router(read_model_router(lambda: bank))
     app.include_router(store_router(lambda: bank.store), prefix="/store")
     app.add_middleware(Limits)
@@ -124,6 +125,10 @@ def _reads(app: FastAPI, bank: Goldseam) -> None:
     async def every(reads: Annotated[Reads, balances]) -> Response:
         """All accounts, a hundred at most."""
         return JSONResponse({"accounts": [_row(row) for row in await _accounts(reads)]})
+
+
+def _page(app: FastAPI, bank: Goldseam) -> None:
+    balances = Depends(read_after(lambda: bank.read_model("balances")))
 
     @app.get("/")
     async def page(reads: Annotated[Reads, balances]) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from examples.bank.events import AccountClosed, AccountOpened, DepositApplied, MoneyWithdrawn
 from goldseam import Projection, Recorded, handles
+from goldseam.projections.connection import ProjectionConnection
 
 
 class Balances(Projection):
@@ -21,14 +22,16 @@ class Balances(Projection):
     """
 
     @handles(AccountOpened)
-    async def opened(self, event: Recorded[AccountOpened], db) -> None:
+    async def opened(self, event: Recorded[AccountOpened], db: ProjectionConnection) -> None:
         await db.execute(
             "INSERT INTO {balances} VALUES (:account, :owner, 0, 0, 0)",
             {"account": event.stream, "owner": event.data.owner},
         )
 
     @handles(DepositApplied, MoneyWithdrawn)
-    async def moved(self, event: Recorded[DepositApplied | MoneyWithdrawn], db) -> None:
+    async def moved(
+        self, event: Recorded[DepositApplied | MoneyWithdrawn], db: ProjectionConnection
+    ) -> None:
         sign = 1 if isinstance(event.data, DepositApplied) else -1
         await db.execute(
             "UPDATE {balances} SET balance = balance + :amount, movements = movements + 1"
@@ -37,7 +40,7 @@ class Balances(Projection):
         )
 
     @handles(AccountClosed)
-    async def closed(self, event: Recorded[AccountClosed], db) -> None:
+    async def closed(self, event: Recorded[AccountClosed], db: ProjectionConnection) -> None:
         await db.execute(
             "UPDATE {balances} SET closed = 1 WHERE account = :account",
             {"account": event.stream},

@@ -28,7 +28,7 @@ async def poisoned(app: Goldseam) -> int:
 
 @pytest.mark.parametrize("kind", [Balances, Movements])
 async def test_the_other_sequences_flow_and_the_order_is_kept_after_a_retry(
-    store_url: str, kind: type[Balances] | type[Movements]
+    store_url: str, kind: type[Balances | Movements]
 ) -> None:
     """One by one or in batches: what failed waits, what follows it queues, nothing is skipped."""
     projection = kind()
@@ -148,7 +148,7 @@ async def test_a_database_that_is_away_is_no_poison(store_url: str) -> None:
                 raise StoreUnavailable("cut off by the test")
             return await real(operation)
 
-        hosted.applier.database = _Flaky(hosted.database, flaky)  # type: ignore[assignment]
+        hosted.applier.database = _Flaky(hosted.database, flaky)
         last = await poisoned(app)
         await app.fetch("balances", "SELECT 1", after=last, wait=20)
         assert 0 == away

@@ -1,4 +1,4 @@
-"""read/cqrs-without-event-sourcing: a read model from plain rows, gap-safe, read your own writes."""
+"""read/cqrs-without-event-sourcing: a read model from plain rows, gap-safe, never stale."""
 
 from __future__ import annotations
 
@@ -141,5 +141,3 @@ def test_names_that_could_be_sql_are_refused() -> None:
         change_feed("orders; DROP TABLE orders", "order_id", [], "sqlite")
     with pytest.raises(InvalidName):
         change_feed("orders", "order_id", ["x'), ('y"], "postgresql")
-
-

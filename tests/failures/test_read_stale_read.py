@@ -64,7 +64,7 @@ async def test_tokens_that_this_store_never_gave_out_are_refused(store_url: str)
     async with Goldseam(store_url, [Balances()]) as app:
         done = await app.store.append("account-1", [DepositApplied(5)], expected=ANY)
         head, check, number = done.token.rsplit("-", 1)[0], done.token[-1], done.position
-        bad = [
+        bad: list[str | int] = [
             -1, number + 1, "-1", "x", "", "1.5", str(2**70),
             encode_token(uuid4(), number),
             f"{head}-{done.token.rsplit('-', 1)[1][:-1]}{'0' if check != '0' else '1'}",

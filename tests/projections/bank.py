@@ -113,5 +113,5 @@ class Outside:
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait until ``condition`` holds; the limit is for a broken program, not a measurement."""
     async with asyncio.timeout(SETTLE_SECONDS_MAX):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 (what is waited for is outside)
             await asyncio.sleep(0.01)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from goldseam import ANY, Goldseam, NewEvent, Projection, handles, open_store
@@ -185,7 +186,7 @@ async def test_a_version_that_nobody_registered_is_not_passed_over(store_url: st
     newer = Registry()
 
     @newer.event(name="tests.DepositApplied", version=2)
-    class Newer:
+    class Newer(msgspec.Struct):
         cents: int
 
     async with await open_store(store_url, registry=newer) as store:
@@ -313,7 +314,7 @@ async def test_an_event_class_may_be_declared_anywhere(store_url: str) -> None:
     private = Registry()
 
     @private.event(name="tests.SomethingElse")
-    class SomethingElse:
+    class SomethingElse(msgspec.Struct):
         x: int
 
     async with await open_store(store_url, registry=private) as store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ _KINDS: Mapping[type[errors.GoldseamError], tuple[int, str]] = {
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "wrong-expected-version": ("stream", "expected", "actual"),
-    "fenced": ("name", "token", "current"),
+    "fenced": ("token", "current"),
     "not-yet-projected": ("projection", "position", "target"),
     "event-too-large": ("size_bytes", "limit_bytes"),
     "commit-unknown": ("event_ids",),
@@ -111,10 +112,13 @@ def install_problems(app: FastAPI) -> None:
         what = "; ".join(f"{one['at']}: {one['why']}" for one in found[:5])
         return problem(422, "invalid-request", what, errors=found[:20])
 
-    async def routed(_: Request, error: Exception) -> Response:
+    async def routed(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         name = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http")
-        return problem(error.status_code, name, str(error.detail), headers=error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
+        return problem(error.status_code, name, str(error.detail), headers=headers)
 
     async def unexpected(request: Request, error: Exception) -> Response:
         _log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
@@ -127,6 +131,17 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, routed)
     app.add_exception_handler(Exception, unexpected)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of every route at this path: the router itself names those of the first."""
+    paths = request.app.openapi()["paths"]
+    found: set[str] = set()
+    for template, operations in paths.items():
+        pattern = re.sub(r"\\\{[^/]+?\\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, request.url.path):
+            found |= {method.upper() for method in operations}
+    return sorted(found)
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -103,9 +103,9 @@ def _split(page: Page, quiet_until: int) -> list[Page]:
     """Old and new events apart: side effects are for the new ones only."""
     if not page.events or page.position <= quiet_until:
         return [page]
-    quiet = [event for event in page.events if event.position <= quiet_until]
-    if not quiet:
+    if page.events[0].position > quiet_until:
         return [page]
+    quiet = [event for event in page.events if event.position <= quiet_until]
     return [Page(quiet, quiet_until), Page(page.events[len(quiet) :], page.position)]
 
 

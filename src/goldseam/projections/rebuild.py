@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from goldseam.errors import ProjectionError, StoreUnavailable
+from goldseam.errors import CommitUnknown, ProjectionError, StoreUnavailable
 from goldseam.projections import parking
 from goldseam.projections.advances import Advances
 from goldseam.projections.applier import Applier, pause
@@ -131,11 +131,19 @@ class Rebuild:
         while True:
             try:
                 return await self._drive(generation, meter, progress, force)
-            except (StoreUnavailable, Superseded):
-                failures += 1
+            except (StoreUnavailable, CommitUnknown, Superseded) as error:
+                failures = 1 if meter.has_moved() else failures + 1
                 if failures > _FAILURES_MAX:
-                    raise
+                    raise self._given_up(error) from error
                 await asyncio.sleep(pause(self._applier.clock, failures, _PAUSE_SECONDS))
+
+    def _given_up(self, error: Exception) -> Exception:
+        if not isinstance(error, Superseded):
+            return error
+        return ProjectionError(
+            f"another process rebuilds {self.name!r} at the same time; let it, or stop it and run "
+            "the rebuild again: it goes on where it is"
+        )
 
     async def _drive(
         self,
@@ -247,16 +255,23 @@ class _Meter:
     def __init__(self, applier: Applier) -> None:
         self._clock, self._began = applier.clock, applier.clock.monotonic()
         self._first: int | None = None
+        self._last = self._looked = 0
 
     def measured(self, one: Checkpoint, live: Checkpoint, *, swapped: bool = False) -> Progress:
         if self._first is None:
             self._first = 0 if swapped else one.position
+        self._last = one.position
         seconds = self._clock.monotonic() - self._began
         rate = max(0, one.position - self._first) / seconds if seconds > 0 else 0.0
         target = max(live.position, one.position)
         left = target - one.position
         eta = left / rate if rate else None
         return Progress(one.projection, one.position, target, rate, eta, swapped)
+
+    def has_moved(self) -> bool:
+        """Whether there was progress since the last time somebody asked."""
+        looked, self._looked = self._looked, self._last
+        return self._last > looked
 
 
 def _same_code(building: Checkpoint, applier: Applier) -> bool:

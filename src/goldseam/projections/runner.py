@@ -116,7 +116,7 @@ class Runner:
         return asyncio.ensure_future(self._source.page(after, self._page_events))
 
     async def _load(self) -> Checkpoint:
-        found = await self._applier.database.read(lambda c: load(c, self.name))
+        found = await self._applier.database.read_one(lambda c: load(c, self.name))
         one = live_of(found, self.name)
         if one.position:
             trusted(one, self._source.identity, await self._source.head())

@@ -1,0 +1,115 @@
+"""Reading over HTTP: pages, links, ETags, live events."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+from starlette.testclient import TestClient
+
+from goldseam.http.follow import Followers
+from goldseam.http.problems import Refusal
+
+
+def fill(served: TestClient, stream: str, count: int) -> None:
+    events = [{"type": "Ticked", "data": {"n": n}} for n in range(count)]
+    answer = served.post(f"/v1/streams/{stream}", json={"events": events, "expected": "any"})
+    assert 201 == answer.status_code
+
+
+def test_pages_are_linked_to_the_end(served: TestClient) -> None:
+    """Following the links shows every event once, in order."""
+    fill(served, "clock-1", 25)
+    path, seen = "/v1/streams/clock-1?limit=10", []
+    while path:
+        page = served.get(path).json()
+        seen += [event["version"] for event in page["events"]]
+        path = page["next"]
+
+    assert list(range(1, 26)) == seen
+
+
+def test_backwards_pages_are_linked_too(served: TestClient) -> None:
+    """Newest first, down to the first event."""
+    fill(served, "clock-1", 25)
+    path, seen = "/v1/events?before=1000&limit=10", []
+    while path:
+        page = served.get(path).json()
+        seen += [event["position"] for event in page["events"]]
+        path = page["next"]
+
+    assert list(range(25, 0, -1)) == seen
+
+
+def test_a_stream_has_an_etag(served: TestClient) -> None:
+    """Unchanged is 304, changed is 200, not there is 404."""
+    fill(served, "clock-1", 1)
+    tag = served.get("/v1/streams/clock-1").headers["ETag"]
+
+    assert 304 == served.get("/v1/streams/clock-1", headers={"If-None-Match": tag}).status_code
+    fill(served, "clock-1", 1)
+    assert 200 == served.get("/v1/streams/clock-1", headers={"If-None-Match": tag}).status_code
+    assert 404 == served.get("/v1/streams/clock-2").status_code
+
+
+def test_one_event_by_its_id(served: TestClient) -> None:
+    """An event may be kept by a cache for ever: it never changes."""
+    fill(served, "clock-1", 1)
+    event = served.get("/v1/events").json()["events"][0]
+    answer = served.get(f"/v1/events/{event['id']}")
+
+    assert event == answer.json()
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert 404 == served.get(f"/v1/events/{uuid.uuid4()}").status_code
+
+
+def test_categories_and_streams(served: TestClient) -> None:
+    """A category is the part of the name before the first hyphen."""
+    fill(served, "clock-1", 2)
+    fill(served, "clock-2-b", 1)
+    fill(served, "door-1", 1)
+
+    assert 3 == len(served.get("/v1/categories/clock").json()["events"])
+    names = [one["stream"] for one in served.get("/v1/streams").json()["streams"]]
+    assert ["clock-1", "clock-2-b", "door-1"] == names
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=100000", "after=-1", "before=0", "after=x"])
+def test_bounds_of_pages_are_kept(served: TestClient, query: str) -> None:
+    """What is not a page is refused, as a problem."""
+    answer = served.get(f"/v1/events?{query}")
+
+    assert 422 == answer.status_code
+    assert "application/problem+json" == answer.headers["Content-Type"]
+
+
+def test_followers_are_bounded() -> None:
+    """One more than the limit gets 429 and is told when to come back."""
+    followers = Followers(most=0)
+
+    with pytest.raises(Refusal) as refused:
+        followers.response(None, 0, None)  # type: ignore[arg-type]
+
+    assert (429, "5") == (refused.value.status, refused.value.headers["Retry-After"])
+
+
+def test_metrics_and_health(served: TestClient) -> None:
+    """The counters are in the Prometheus format; the health checks answer."""
+    fill(served, "clock-1", 3)
+    metrics = served.get("/metrics").text
+
+    assert "# TYPE goldseam_events_appended_total counter" in metrics
+    assert {"status": "alive"} == served.get("/healthz").json()
+    assert "ready" == served.get("/readyz").json()["status"]
+
+
+def test_the_openapi_is_served_and_needs_nothing_from_elsewhere(served: TestClient) -> None:
+    """OpenAPI 3.1, every operation with its problems, no page that loads foreign scripts."""
+    schema = served.get("/openapi.json").json()
+
+    assert schema["openapi"].startswith("3.1")
+    assert "Problem" in schema["components"]["schemas"]
+    assert "412" in schema["paths"]["/v1/streams/{stream}"]["post"]["responses"]
+    assert 404 == served.get("/docs").status_code
+    assert "https://cdn" not in json.dumps(schema)
