@@ -52,7 +52,9 @@ def test_the_lint_takes_the_business_name(tmp_path: Path, target: str) -> None:
     assert "GS" not in done.stdout
 
 
-def test_without_the_lint_a_technical_name_is_registered_without_complaint(tmp_path: Path) -> None:
+def test_control_without_the_lint_a_technical_name_is_registered_without_complaint(
+    tmp_path: Path,
+) -> None:
     """Control: nothing else stands between `UserRecordUpdated` and the log."""
     (tmp_path / "facts.py").write_text(FACTS.format(name="UserRecordUpdated"), encoding="utf-8")
 

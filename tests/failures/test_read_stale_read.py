@@ -16,7 +16,7 @@ from tests.projections.bank import Balances, DepositApplied
 READ = "SELECT balance FROM balances WHERE account = 'account-1'"
 
 
-async def test_without_a_position_a_read_may_be_old_and_with_one_it_never_is(
+async def test_control_without_a_position_a_read_may_be_old_and_with_one_it_never_is(
     store_url: str,
 ) -> None:
     """The damage without the cure: the client's own deposit is missing. With it: told to wait."""
