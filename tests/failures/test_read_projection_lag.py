@@ -65,3 +65,16 @@ async def test_a_runner_that_is_gone_does_not_look_healthy(store_url: str) -> No
         await until(shown)
         with pytest.raises(ReadModelBehind):
             await app.fetch("balances", "SELECT 1", after=5)
+
+
+async def test_control_without_the_lag_a_stopped_projection_looks_healthy(store_url: str) -> None:
+    """Reads without a position answer, nothing fails, and the answer is old: the damage."""
+    async with Goldseam(store_url, [Balances()]) as app:
+        first = await app.store.append("account-1", [DepositApplied(1)], expected=ANY)
+        await app.fetch("balances", "SELECT 1", after=first.token, wait=20)
+        await app.projections["balances"].pause()
+        await app.store.append("account-1", [DepositApplied(1)], expected=ANY)
+        rows = await app.fetch("balances", "SELECT deposits FROM balances")
+
+        assert [(1,)] == rows
+        assert {} == dict(app.failures)

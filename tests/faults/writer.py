@@ -30,9 +30,7 @@ def _events(one: Sent) -> list[NewEvent]:
 async def send(store: EventStore, reporter: Reporter, one: Sent) -> None:
     """Append, and report the answer before anything else is done."""
     try:
-        done = await store.append(
-            one.stream, _events(one), expected=NEVER if one.doomed else ANY
-        )
+        done = await store.append(one.stream, _events(one), expected=NEVER if one.doomed else ANY)
     except VersionConflict:
         reporter.tell("refused", name=one.name)
     else:

@@ -26,6 +26,16 @@ def codec_for(name: str, kind: type) -> tuple[Encode, Decode]:
     return _checked(name, kind, _encoder.encode, decoder.decode)
 
 
+def checked_json(name: str, fields: object) -> bytes:
+    """``fields`` as JSON that every reader reads as the same values.
+
+    Raises:
+        InvalidEvent: JSON cannot hold them.
+    """
+    encode, _ = _checked(name, dict, _encoder.encode, msgspec.json.decode)
+    return encode(fields)
+
+
 def _checked(name: str, kind: type, encode: Encode, decode: Decode) -> tuple[Encode, Decode]:
     may_hold_floats = _may_hold_floats(kind)
 

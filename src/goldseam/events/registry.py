@@ -10,7 +10,7 @@ from zlib import crc32
 import msgspec
 
 from goldseam.errors import DuplicateRegistration, InvalidName, UnknownEventType
-from goldseam.events.codec import Decode, Encode, codec_for
+from goldseam.events.codec import Decode, Encode, checked_json, codec_for
 from goldseam.events.names import checked_name
 
 C = TypeVar("C", bound=type)
@@ -180,7 +180,9 @@ def _untyped(name: str, version: int) -> EventType:
 
 def _encode_untyped(event: Untyped) -> bytes:
     payload = event.payload
-    return bytes(payload) if isinstance(payload, msgspec.Raw) else msgspec.json.encode(payload)
+    if isinstance(payload, msgspec.Raw):
+        return bytes(payload)
+    return checked_json(event.name, payload)
 
 
 def _untyped_decoder(name: str, version: int) -> Decode:
