@@ -36,7 +36,7 @@ async def run(options: argparse.Namespace) -> None:
     """Run all scenarios and print their table."""
     url = options.postgres or (URL_FILE.read_text().strip() if URL_FILE.exists() else None)
     sys.stdout.write(f"{_machine()}\n\n{_row('scenario', 'ours', 'limit', 'ratio', 'target', '')}")
-    results = []
+    results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
         sqlite = Sqlite(Path(folder), options.seconds)
         await _measure(sqlite.scenarios(), options, results)

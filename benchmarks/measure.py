@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Literal, NamedTuple
 
@@ -20,10 +20,10 @@ class Scenario(NamedTuple):
     name: str
     target: float
     ours: Run
-    limits: dict[str, Run]
+    limits: Mapping[str, Run]
     unit: str = "events/s"
     better: Literal["higher", "lower"] = "higher"
-    beside: dict[str, Run] = {}  # noqa: RUF012 -- never written to
+    beside: Mapping[str, Run] = {}
 
 
 class Result(NamedTuple):

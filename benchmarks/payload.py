@@ -10,7 +10,7 @@ registry = Registry()
 
 
 @registry.event
-class OrderPlaced:
+class OrderPlaced(msgspec.Struct, frozen=True):
     """A business fact of ordinary size."""
 
     order_id: str

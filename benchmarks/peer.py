@@ -10,8 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.measure import Run, Scenario, Stopwatch
-from benchmarks.payload import order
+from benchmarks.payload import OrderPlaced, order
 from benchmarks.postgres import WRITERS, Postgres
+
+
+FIELDS = OrderPlaced.__struct_fields__
 
 
 def scenarios(postgres: Postgres) -> list[Scenario]:
@@ -64,9 +67,7 @@ def _run(postgres: Postgres, functions: bool) -> float:
     def writer(n: int) -> None:
         while watch.running:
             placed = order(counts[n])
-            aggregates[n].place(
-                **{name: getattr(placed, name) for name in placed.__struct_fields__}
-            )
+            aggregates[n].place(**{name: getattr(placed, name) for name in FIELDS})
             app.save(aggregates[n])
             counts[n] += 1
 

@@ -26,8 +26,8 @@ class Turnover(Projection):
             orders[event.stream] += 1
             totals[event.stream] += event.data.total
         await db.execute_many(
-            "INSERT INTO {turnover} VALUES (:stream, :orders, :total) ON CONFLICT (stream) DO UPDATE"
-            " SET orders = {turnover}.orders + excluded.orders,"
+            "INSERT INTO {turnover} VALUES (:stream, :orders, :total)"
+            " ON CONFLICT (stream) DO UPDATE SET orders = {turnover}.orders + excluded.orders,"
             " total = {turnover}.total + excluded.total",
             [{"stream": s, "orders": orders[s], "total": totals[s]} for s in orders],
         )

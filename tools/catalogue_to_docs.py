@@ -47,14 +47,14 @@ def readme_table(entries: Entries) -> str:
     practices = [entry for entry in entries.values() if entry.kind == "practice"]
     done = sum(entry.status == "covered" for entry in practices)
     prefix = f"{PAGES.as_posix()}/"
+    whole = f"[the whole list]({prefix}index.md)"
     return "\n\n".join(
         (
             table(covered, prefix),
             f"<details><summary>Planned, not built yet: {len(planned)} failures</summary>",
             table(planned, prefix),
             "</details>",
-            f"{done} of {len(practices)} practices of the guide are covered too: "
-            + f"[the whole list]({prefix}index.md).",
+            f"{done} of {len(practices)} practices of the guide are covered too: {whole}.",
         )
     )
 
@@ -86,8 +86,10 @@ def page(entry: Failure, runbook: str | None) -> str:
     ]
     if entry.status == "planned":
         parts.append("This is planned and not built yet: nothing in goldseam mends it today.")
-    for heading in ("cause", "impact", "mitigation"):
-        parts.append(f"## {heading.capitalize()}\n\n{getattr(entry, heading)}.")
+    parts.extend(
+        f"## {heading.capitalize()}\n\n{getattr(entry, heading)}."
+        for heading in ("cause", "impact", "mitigation")
+    )
     parts.append(f"## In the guide\n\n{entry.guide}.")
     if entry.related:
         links = (f"- [`{slug}`]({slug.replace('/', '-')}.md)" for slug in entry.related)

@@ -3,7 +3,7 @@
 # No "from __future__ import annotations": FastAPI reads these annotations when a route is made.
 
 import html
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -168,7 +168,7 @@ def _row(row: tuple[object, ...]) -> dict[str, object]:
     return dict(zip(("account", "owner", "balance", "movements", "closed"), row, strict=True))
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     """Rows as HTML; whatever is in them is shown as text."""
     return "\n".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows

@@ -1,4 +1,4 @@
-"""``make demo``: the bank under real traffic, broken on purpose, and the proof that nothing is lost.
+"""``make demo``: the bank under real traffic, broken on purpose, and the proof of no loss.
 
 The bank runs as a process of its own on an embedded SQLite store and is spoken to over HTTP only.
 At the end its files are opened with plain SQL: acknowledged = stored = projected, or exit 1.
@@ -109,11 +109,9 @@ class Customers:
 
     def crowd(self, writes: int, stop: threading.Event | None = None) -> list[threading.Thread]:
         """Several clients at once, each with so many writes."""
-        stop = stop or threading.Event()
+        stop, first = stop or threading.Event(), 100 * len(self.acknowledged)
         threads = [
-            threading.Thread(
-                target=self.trade, args=(n + 100 * len(self.acknowledged), writes, stop)
-            )
+            threading.Thread(target=self.trade, args=(first + n, writes, stop))
             for n in range(CLIENTS)
         ]
         for thread in threads:
@@ -178,8 +176,11 @@ def retry(bank: Bank, customers: Customers) -> None:
     customers.note(first, "account-1", "DepositApplied", 777)
     expect(first.body["position"] == again.body["position"], "a retry must be replayed", again)
     expect(other.status == 422, "another request under the same key must be 422", other)
-    say(f"Retry: the same key twice answers position {first.body['position']} twice "
-        f"(replayed: {str(again.body['replayed']).lower()}); another amount under it gets 422.")  # fmt: skip
+    replayed = str(again.body["replayed"]).lower()
+    say(
+        f"Retry: the same key twice answers position {first.body['position']} twice "
+        f"(replayed: {replayed}); another amount under it gets 422."
+    )
 
 
 def read_your_own_write(bank: Bank, customers: Customers) -> None:
@@ -270,7 +271,8 @@ def show(ledger: Ledger, customers: Customers, settled: int) -> None:
     for name, movements, cents in rows:
         sys.stdout.write(f"{name:34}{movements:>12,}{cents:>16,}\n")
     sys.stdout.write(
-        f"positions 1 to {settled:,}: {ledger.positions:,} events, {ledger.missing_positions} missing;"
+        f"positions 1 to {settled:,}: {ledger.positions:,} events, "
+        f"{ledger.missing_positions} missing;"
         f" {customers.refused} commands refused by the bank's own rules\n"
     )
     for problem in ledger.problems:

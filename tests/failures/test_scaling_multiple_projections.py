@@ -12,7 +12,7 @@ from tests.projections.bank import Balances, DepositApplied, Movements
 async def test_each_projection_has_its_database_and_its_pace(
     store_url: str, postgres_schema_url: str, tmp_path: Path
 ) -> None:
-    """One beside the store's, one in SQLite, one in PostgreSQL; one standing still stops no other."""
+    """One in SQLite, one in PostgreSQL; the one that stands still stops no other."""
     sqlite_url = f"sqlite:///{tmp_path / 'movements.db'}"
     places = {"balances": postgres_schema_url, "movements": sqlite_url}
     async with Goldseam(store_url, [Balances(), Movements()], read_models=places) as app:

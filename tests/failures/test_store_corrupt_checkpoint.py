@@ -1,4 +1,4 @@
-"""store/corrupt-checkpoint: a checkpoint that cannot be trusted stops its projection and is mended."""
+"""store/corrupt-checkpoint: one that cannot be trusted stops its projection and is mended."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ async def test_control_without_the_checksum_a_flipped_bit_is_served_as_good(
         def __ne__(self, other: object) -> bool:
             return False
 
-        def __xor__(self, other: int) -> "Anything":
+        def __xor__(self, other: int) -> Anything:
             return self
 
         __hash__ = int.__hash__

@@ -75,8 +75,8 @@ async def test_another_content_under_a_used_event_id_is_refused(store_url: str) 
     async with await open_store(store_url) as store:
         first = NewEvent(ParcelScanned(mark="a"), id=one)
         await store.append("parcel-1", [first], expected=ANY)
+        other = NewEvent(ParcelScanned(mark="b"), id=one)
         with pytest.raises(IdempotencyMismatch):
-            other = NewEvent(ParcelScanned(mark="b"), id=one)
             await store.append("parcel-1", [other], expected=ANY)
     assert ["a"] == _marks(store_url)
 

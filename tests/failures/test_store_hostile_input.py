@@ -1,4 +1,4 @@
-"""store/hostile-input: a clear error or the same bytes back; never a crash, never a silent change."""
+"""store/hostile-input: a clear error or the same bytes back, never a silent change."""
 
 from __future__ import annotations
 

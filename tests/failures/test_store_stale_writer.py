@@ -54,9 +54,11 @@ async def test_the_new_leader_wins_a_race_with_the_old_one(
                 return
 
     await asyncio.gather(leader(7), leader(8))
+    stored = query(store_url, "SELECT count(*) FROM goldseam_events")[0][0]
     tokens = [token for _, token in sorted(outcomes)]
 
     assert sorted(tokens) == tokens
+    assert len(tokens) == stored
     assert 50 == tokens.count(8)
 
 

@@ -97,7 +97,7 @@ async def test_a_lost_answer_stays_unknown_though_later_tries_surely_fail(
             try:
                 return await send(batch)
             except CommitUnknown:
-                proxy.refuse()
+                await proxy.refuse()
                 raise
 
         store.database.append = then_refuse  # type: ignore[method-assign]
@@ -157,7 +157,7 @@ async def test_what_surely_was_not_sent_is_not_called_unknown(
     """A refused connection means that nothing was written, and says so."""
     url = _through(proxy, postgres_schema_url)
     async with await open_store(url, retry_seconds=0) as store:
-        proxy.refuse()
+        await proxy.refuse()
         with pytest.raises(StoreUnavailable, match="nothing was written"):
             await store.append("parcel-1", [ParcelScanned(mark="a")], expected=ANY)
     assert [] == _marks(postgres_schema_url)

@@ -126,15 +126,21 @@ def _broken_promises(sent: dict[str, Sent], log: Sequence[Stored]) -> Iterator[s
             yield f"phantom: {one.mark} is stored and was never sent"
     for one in sent.values():
         found = [places[mark] for mark in one.marks if mark in places]
-        if found and len(found) != len(one.marks):
-            yield f"torn: {one.name} has {len(found)} of {len(one.marks)} events"
-        if any(right - left != 1 for left, right in pairwise(found)):
-            yield f"torn: {one.name} is scattered over positions {found}"
-        if found and (one.refused or one.doomed):
-            yield f"phantom: {one.name} was refused and is stored"
-        if one.answers and not found:
-            yield f"lost: {one.name} was acknowledged at {one.answers[0]} and is not stored"
-        if found:
-            for answer in one.answers:
-                if answer != (found[0], found[-1]):
-                    yield f"misplaced: {one.name} was told {answer} and is at {found}"
+        yield from (_one_stored(one, found) if found else _one_missing(one))
+
+
+def _one_missing(one: Sent) -> Iterator[str]:
+    if one.answers:
+        yield f"lost: {one.name} was acknowledged at {one.answers[0]} and is not stored"
+
+
+def _one_stored(one: Sent, found: list[int]) -> Iterator[str]:
+    if len(found) != len(one.marks):
+        yield f"torn: {one.name} has {len(found)} of {len(one.marks)} events"
+    if any(right - left != 1 for left, right in pairwise(found)):
+        yield f"torn: {one.name} is scattered over positions {found}"
+    if one.refused or one.doomed:
+        yield f"phantom: {one.name} was refused and is stored"
+    for answer in one.answers:
+        if answer != (found[0], found[-1]):
+            yield f"misplaced: {one.name} was told {answer} and is at {found}"

@@ -244,10 +244,11 @@ def _named(opened: Goldseam, name: str) -> HostedProjection:
 
 async def _status_or_error(one: HostedProjection) -> dict[str, Any]:
     try:
-        status: dict[str, Any] = _plain(await one.status())
-        return status
+        found = await one.status()
     except CorruptCheckpoint as error:
         return {"name": one.name, "error": str(error)}
+    status: dict[str, Any] = _plain(found)
+    return status
 
 
 def _line(one: dict[str, Any]) -> tuple[object, ...]:

@@ -73,8 +73,8 @@ class Lane:
         """Flush what was sent; the result, once the server is ready for the next statement."""
         self._answer = self._loop.create_future()
         try:
-            while self._flush() and not self._answer.done():
-                await asyncio.sleep(0)  # noqa: ASYNC110 -- libpq asks to be called again
+            while self._flush() and not self._answer.done():  # noqa: ASYNC110 -- libpq says so
+                await asyncio.sleep(0)
             result = await self._answer
         finally:
             self._answer = None
