@@ -13,7 +13,6 @@ from benchmarks.measure import Run, Scenario, Stopwatch
 from benchmarks.payload import OrderPlaced, order
 from benchmarks.postgres import WRITERS, Postgres
 
-
 FIELDS = OrderPlaced.__struct_fields__
 
 

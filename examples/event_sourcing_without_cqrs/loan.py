@@ -5,7 +5,7 @@ from __future__ import annotations
 from goldseam import Aggregate, event
 
 
-@event
+@event(name="library.BookLent")
 class BookLent:
     """Somebody took a book home."""
 
@@ -14,14 +14,14 @@ class BookLent:
     days: int
 
 
-@event
+@event(name="library.LoanExtended")
 class LoanExtended:
     """It may stay there longer."""
 
     days: int
 
 
-@event
+@event(name="library.BookReturned")
 class BookReturned:
     """It is back."""
 

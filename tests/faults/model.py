@@ -30,6 +30,8 @@ class Answer(NamedTuple):
     first: int = 0
     last: int = 0
     versions: tuple[int, ...] = ()
+    detail: int = 0
+    """The version of the stream that conflicts, or the fencing token that is newer."""
 
 
 @dataclass
@@ -67,15 +69,15 @@ class Model:
         fence: tuple[str, int] | None = None,
     ) -> Answer:
         """Judge and store one append: earlier results first, then the fence, then versions."""
-        for known, name in ((self.keys, key), (self.ids, ids)):
-            first = known.get((tenant, name)) if name is not None else None  # type: ignore[call-overload]
-            if first is not None:
-                same = _same(first[0], content, by_key=name is key)
-                return first[1]._replace(outcome="replayed") if same else Answer("mismatch")
-        if fence is not None and fence[1] < self.fences.get((tenant, fence[0]), 0):
-            return Answer("fenced")
-        if not all(self._holds(tenant, stream, expected) for stream, expected, _ in content):
-            return Answer("conflict")
+        replay = self._replay(tenant, content, ids, key)
+        if replay is not None:
+            return replay
+        newest = 0 if fence is None else self.fences.get((tenant, fence[0]), 0)
+        if fence is not None and fence[1] < newest:
+            return Answer("fenced", detail=newest)
+        for stream, expected, _ in content:
+            if not self._holds(tenant, stream, expected):
+                return Answer("conflict", detail=self.version(tenant, stream))
         answer = self._store(tenant, content)
         self.ids[tenant, ids] = content, answer
         if key is not None:
@@ -83,6 +85,20 @@ class Model:
         if fence is not None:
             self.fences[tenant, fence[0]] = fence[1]
         return answer
+
+    def _replay(
+        self, tenant: str, content: Content, ids: tuple[str, ...], key: str | None
+    ) -> Answer | None:
+        """A key is for one whole write; ids are for its facts, whatever is expected now."""
+        by_key = None if key is None else self.keys.get((tenant, key))
+        if by_key is not None:
+            same = by_key[0] == content
+            return by_key[1]._replace(outcome="replayed") if same else Answer("mismatch")
+        by_ids = self.ids.get((tenant, ids))
+        if by_ids is not None:
+            same = _facts(by_ids[0]) == _facts(content)
+            return by_ids[1]._replace(outcome="replayed") if same else Answer("mismatch")
+        return None
 
     def _holds(self, tenant: str, stream: str, expected: ExpectedVersion) -> bool:
         actual = self.version(tenant, stream)
@@ -102,13 +118,6 @@ class Model:
                 self.log.append(Fact(self.head, tenant, stream, version, mark))
             versions.append(version)
         return Answer("committed", first, self.head, tuple(versions))
-
-
-def _same(first: Content, second: Content, *, by_key: bool) -> bool:
-    """A key is for one whole write; ids are for its facts, whatever version is expected now."""
-    if by_key:
-        return first == second
-    return _facts(first) == _facts(second)
 
 
 def _facts(content: Content) -> Sequence[tuple[str, tuple[str, ...]]]:

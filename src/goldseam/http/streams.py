@@ -72,7 +72,8 @@ def store_router(
     """
     router = APIRouter(tags=["store"])
     stores = _Stores(store)
-    _append_routes(router, stores)
+    _append_route(router, stores)
+    _append_all_route(router, stores)
     _stream_routes(router, stores)
     _log_routes(router, stores)
     _event_routes(router, stores)
@@ -80,13 +81,14 @@ def store_router(
     return router
 
 
-def _append_routes(router: APIRouter, stores: _Stores) -> None:
-    created: dict[int | str, dict[str, Any]] = {201: {"model": AppendedBody}}
+_CREATED: dict[int | str, dict[str, Any]] = {201: {"model": AppendedBody}}
 
+
+def _append_route(router: APIRouter, stores: _Stores) -> None:
     @router.post(
         "/streams/{stream}",
         status_code=201,
-        responses={**documented(409, 412, 415, 428, 507), **created},
+        responses={**documented(409, 412, 415, 428, 507), **_CREATED},
     )
     async def append(
         request: Request,
@@ -106,8 +108,10 @@ def _append_routes(router: APIRouter, stores: _Stores) -> None:
         base = str(request.url.path)
         return _created(done, {"Location": base, "ETag": headers.etag(done.version)})
 
+
+def _append_all_route(router: APIRouter, stores: _Stores) -> None:
     @router.post(
-        "/append", status_code=201, responses={**documented(409, 412, 415, 507), **created}
+        "/append", status_code=201, responses={**documented(409, 412, 415, 507), **_CREATED}
     )
     async def append_all(
         request: Request,
