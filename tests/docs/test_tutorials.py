@@ -37,7 +37,7 @@ async def run_page(text: str, name: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {"__name__": name}
     for number, block in enumerate(blocks(text), start=1):
         # Running the page is the purpose: these are this repository's own pages.
-        result = eval(compiled(block, f"{name} block {number}"), namespace)  # noqa: S307
+        result = eval(compiled(block, f"{name} block {number}"), namespace)
         if inspect.isawaitable(result):
             await result
     return namespace
@@ -100,7 +100,8 @@ async def test_the_copy_goes_into_postgresql(
     assert ["parcels.db"] == [path.name for path in empty_folder.glob("*.db")]
 
 
-async def test_control_a_page_that_is_wrong_fails(empty_folder: Path) -> None:
+@pytest.mark.usefixtures("empty_folder")
+async def test_control_a_page_that_is_wrong_fails() -> None:
     """A wrong claim in a block reaches the test."""
     page = TUTORIALS[0].read_text("utf-8")
     with pytest.raises(AssertionError):

@@ -34,9 +34,11 @@ async def test_the_state_is_folded_from_the_stream_and_needs_no_table(store_url:
     assert ("Dune", 21, True) == (loan.book, loan.days, loan.is_returned)
     assert [(3,)] == Outside(store_url).query("SELECT count(*) FROM goldseam_events")
     async with await open_store(store_url) as store:
-        assert ["1. BookLent", "2. LoanExtended", "3. BookReturned"] == await history(
-            store, "loan-1"
-        )
+        assert [
+            "1. library.BookLent",
+            "2. library.LoanExtended",
+            "3. library.BookReturned",
+        ] == await history(store, "loan-1")
         with pytest.raises(ValueError, match="back already"):
             await handle(store, Loan, "loan-1", lambda one: one.give_back(21))
 
