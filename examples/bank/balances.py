@@ -45,3 +45,7 @@ class Balances(Projection):
             "UPDATE {balances} SET closed = 1 WHERE account = :account",
             {"account": event.stream},
         )
+
+
+projections = [Balances()]
+"""What ``goldseam projections ... --app examples.bank.balances:projections`` steers."""

@@ -11,6 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -56,10 +57,15 @@ class Sent:
 
 
 class Reporter:
-    """A writer's side of the ledger file: one write call for each line."""
+    """A writer's side of the ledger file: one write call for each line.
+
+    A kill can cut a line at a page's end: then the writer did not get so far, and the next life
+    begins a line of its own.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.write(self._file, b"\n")
 
     def tell(self, fact: str, **what: object) -> None:
         """Add one line; it is in the operating system's hands when this returns."""
@@ -86,7 +92,8 @@ def ledger(paths: Iterable[Path]) -> dict[str, Sent]:
 def _lines(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
     for path in paths:
         for line in path.read_bytes().splitlines() if path.exists() else ():
-            yield json.loads(line)
+            with suppress(json.JSONDecodeError):  # empty, or cut by a kill
+                yield json.loads(line)
 
 
 def stored(url: str, table: str = "goldseam_events") -> list[Stored]:

@@ -30,7 +30,7 @@ from tests.crashes.outside import query
 from tests.faults.ledger import ParcelScanned
 from tests.faults.model import Answer, Content, Fact, Model
 
-EXAMPLES = 25
+EXAMPLES = 12
 STEPS = 30
 EXAMPLES_LONG = 500
 STEPS_LONG = 60
@@ -84,16 +84,17 @@ class StoreMachine(RuleBasedStateMachine):
         self.model = Model(head=self.base)
 
     def teardown(self) -> None:
-        if hasattr(self, "store"):
+        with self.runner:
+            if not hasattr(self, "store"):
+                return
+            self.run(self.store.close())
             rows = query(
                 self.url,
                 "SELECT position, tenant, stream, version FROM goldseam_events"
                 " WHERE position > ? ORDER BY position",
                 self.base,
             )
-            self.run(self.store.close())
             assert [tuple(one[:4]) for one in self.model.log] == rows
-        self.runner.close()
 
     # ------------------------------------------------------------------ writing
 
@@ -195,7 +196,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert older[:limit] == self.facts(tenant, back)
 
     @rule(tenant=_tenants, skip=st.integers(0, 12), limit=_limits)
-    def read_all(self, tenant: str, skip: int, limit: int) -> None:
+    def read_log(self, tenant: str, skip: int, limit: int) -> None:
         view, after = self.store.for_tenant(tenant), self.base + skip
         truth = [one for one in self.model.all(tenant) if one.position > after]
         found = self.run(view.read_all(after=after, limit=limit))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
@@ -63,6 +64,7 @@ def exit_code(error: GoldseamError) -> int:
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run ``coroutine``; a goldseam error becomes a line on stderr and an exit code."""
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # our own line says it
     try:
         return asyncio.run(coroutine)
     except GoldseamError as error:

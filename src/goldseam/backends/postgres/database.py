@@ -188,6 +188,8 @@ class PostgresDatabase:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         if self._pool is None:
+            # A server that is not there is said at once, not after the pool's patience.
+            await (await self._connect()).close()
             self._pool = AsyncConnectionPool(
                 self._conninfo,
                 kwargs=self._options,
