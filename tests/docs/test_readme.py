@@ -1,0 +1,45 @@
+"""The README's snippets run as they stand, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+import types
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+async def test_the_snippets_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder, one after another, as a reader types them."""
+    from goldseam.events.registry import registry
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "by_name", dict(registry.by_name))
+    registry.by_name.pop(("MoneyDeposited", 1), None)
+    room: dict[str, object] = {"__name__": "readme"}
+    for snippet in SNIPPETS:
+        code = compile(snippet, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        started = types.FunctionType(code, room)()
+        if started is not None:
+            await started
+
+    assert 2 == len(SNIPPETS)
+    assert [("account-1", 100)] == room["rows"]
+
+
+def test_the_first_snippet_is_twenty_lines() -> None:
+    """A stranger reads it in one look."""
+    assert len(SNIPPETS[0].splitlines()) <= 20
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Files and folders of this repository."""
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
+
+    assert len(links) > 20
+    assert [] == [link for link in links if not (ROOT / link).exists()]
