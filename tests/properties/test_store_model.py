@@ -30,7 +30,7 @@ from tests.crashes.outside import query
 from tests.faults.ledger import ParcelScanned
 from tests.faults.model import Answer, Content, Fact, Model
 
-EXAMPLES = 12
+EXAMPLES = 40
 STEPS = 30
 EXAMPLES_LONG = 500
 STEPS_LONG = 60
