@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from goldseam import ANY, CommitUnknown, EventStore, NewEvent, StoreUnavailable, open_store
+from goldseam.backends.postgres import lane
 from goldseam.store.batch import Batch, Verdict
 from goldseam.telemetry.signals import signals
 from goldseam.testing.tcp_proxy import TcpProxy
@@ -105,6 +106,25 @@ async def test_a_lost_answer_stays_unknown_though_later_tries_surely_fail(
         with pytest.raises(CommitUnknown):
             await store.append("parcel-1", _events(["lost-answer"], IDS[:1]), expected=1)
     assert ["before", "lost-answer"] == _marks(postgres_schema_url)
+
+
+async def test_a_server_that_falls_silent_is_given_up_and_its_commit_is_unknown(
+    proxy: TcpProxy, postgres_schema_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pulled cable breaks no connection: the deadline does; with the cable back it goes on."""
+    monkeypatch.setattr(lane, "ANSWER_SECONDS_MAX", 0.2)
+    async with await open_store(_through(proxy, postgres_schema_url), retry_seconds=0) as store:
+        await store.append("parcel-1", [ParcelScanned(mark="before")], expected=0)
+        assert 1 == len(await store.read_all())
+        proxy.blackhole()
+        events = _events(["a"], IDS[:1])
+        with pytest.raises(CommitUnknown, match="has not answered"):
+            await store.append("parcel-1", events, expected=1)
+        proxy.heal()
+        monkeypatch.undo()
+        done = await store.append("parcel-1", events, expected=1)
+        assert 2 == done.position
+    assert ["before", "a"] == _marks(postgres_schema_url)
 
 
 @pytest.mark.parametrize("means", ["ids", "key"])

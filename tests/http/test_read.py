@@ -113,3 +113,24 @@ def test_the_openapi_is_served_and_needs_nothing_from_elsewhere(served: TestClie
     assert "412" in schema["paths"]["/v1/streams/{stream}"]["post"]["responses"]
     assert 404 == served.get("/docs").status_code
     assert "https://cdn" not in json.dumps(schema)
+
+
+def test_events_are_cloudevents_for_who_asks(served: TestClient) -> None:
+    """CloudEvents 1.0 in JSON, with the request's trace as its extension."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    body = {"events": [{"type": "Ticked", "data": {"n": 1}}], "expected": "any"}
+    served.post("/v1/streams/clock-1", json=body, headers={"traceparent": trace})
+    served.post("/v1/streams/clock-1", json=body, headers={"traceparent": "nonsense"})
+    batch = served.get("/v1/events", headers={"Accept": "application/cloudevents-batch+json"})
+    first, second = batch.json()
+    one = served.get(
+        f"/v1/events/{first['id']}", headers={"Accept": "application/cloudevents+json"}
+    )
+
+    assert "application/cloudevents-batch+json" == batch.headers["Content-Type"]
+    assert ("1.0", "Ticked", "clock-1", {"n": 1}) == tuple(
+        first[name] for name in ("specversion", "type", "subject", "data")
+    )
+    assert (trace, None) == (first["traceparent"], second.get("traceparent"))
+    assert first["sequence"] < second["sequence"]
+    assert first == one.json()

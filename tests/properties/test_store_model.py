@@ -30,7 +30,7 @@ from tests.crashes.outside import query
 from tests.faults.ledger import ParcelScanned
 from tests.faults.model import Answer, Content, Fact, Model
 
-EXAMPLES = 40
+EXAMPLES = 15
 STEPS = 30
 EXAMPLES_LONG = 500
 STEPS_LONG = 60
@@ -230,6 +230,17 @@ async def _create(url: str) -> None:
 def test_the_store_answers_what_the_model_says(store_url: str) -> None:
     """Appends, repetitions, refusals, reads and reopening: no difference from the model."""
     _check(store_url, EXAMPLES, STEPS)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_stream_that_must_exist_and_does_not_is_a_conflict(
+    store_url: str, count: int
+) -> None:
+    """Found by the model: an unknown version must not count as one that holds."""
+    async with await open_store(store_url) as store:
+        with pytest.raises(VersionConflict, match="exists"):
+            await store.append("a-1", [ParcelScanned("x")] * count, expected=EXISTS)
+        assert 0 == await store.head()
 
 
 @pytest.mark.soak

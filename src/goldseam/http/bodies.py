@@ -13,6 +13,9 @@ from goldseam.events.event import Metadata, NewEvent, Recorded
 from goldseam.events.names import NAME_LENGTH_MAX
 from goldseam.events.registry import TYPE_VERSION_MAX, Registry, Untyped
 
+TRACEPARENT = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+"""W3C trace context."""
+
 EVENTS_MAX = 1_000
 """Most events of one request."""
 
@@ -32,9 +35,7 @@ class MetadataBody(_Strict):
     correlation: ShortText | None = None
     causation: ShortText | None = None
     actor: ShortText | None = None
-    traceparent: Annotated[
-        str | None, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
-    ] = None
+    traceparent: Annotated[str | None, Field(pattern=TRACEPARENT)] = None
     extra: Annotated[dict[ShortText, ShortText], Field(max_length=50)] = {}
 
 
@@ -112,16 +113,18 @@ class PageBody(BaseModel):
     next: str | None
 
 
-def new_event(body: EventBody, registry: Registry) -> NewEvent:
+def new_event(body: EventBody, registry: Registry, traceparent: str | None = None) -> NewEvent:
     """The event to append: typed if its class is known, else as it is where that is allowed.
+
+    ``traceparent`` is the request's trace, kept where the event has none of its own.
 
     Raises:
         UnknownEventType: nobody registered it and the registry is closed.
         InvalidEvent: it does not fit its class.
     """
-    metadata = None
-    if body.metadata is not None:
-        metadata = Metadata(**body.metadata.model_dump())
+    said = {} if body.metadata is None else body.metadata.model_dump()
+    said["traceparent"] = said.get("traceparent") or traceparent
+    metadata = Metadata(**said) if any(said.values()) else None
     return NewEvent(_typed(body, registry), id=body.id, metadata=metadata)
 
 

@@ -2,6 +2,7 @@
 
 # No "from __future__ import annotations": FastAPI reads these annotations when a route is made.
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -12,8 +13,9 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response
 
 from goldseam.events.names import DEFAULT_TENANT, NAME_LENGTH_MAX
-from goldseam.http import headers
+from goldseam.http import cloudevents, headers
 from goldseam.http.bodies import (
+    TRACEPARENT,
     AppendAllBody,
     AppendBody,
     AppendedBody,
@@ -39,10 +41,19 @@ IfMatch = Annotated[str | None, Header(alias="If-Match")]
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key")]
 FenceHeader = Annotated[str | None, Header(alias="Goldseam-Fence")]
+Trace = Annotated[str | None, Header(description="W3C trace context, kept with the events.")]
 StreamPath = Annotated[str, Path(min_length=1, max_length=NAME_LENGTH_MAX)]
 Place = Annotated[int, Query(ge=0, le=POSITION_END)]
 Before = Annotated[int | None, Query(ge=1, le=POSITION_END)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+
+_PAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": PageBody, "content": {cloudevents.BATCH: {"schema": {"type": "array"}}}}
+}
+
+_EVENT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": RecordedBody, "content": {cloudevents.ONE: {"schema": {"type": "object"}}}}
+}
 
 _WORDS = {"any": ANY, "exists": EXISTS, "new": NEW}
 
@@ -74,7 +85,8 @@ def store_router(
     stores = _Stores(store)
     _append_route(router, stores)
     _append_all_route(router, stores)
-    _stream_routes(router, stores)
+    _names_route(router, stores)
+    _stream_route(router, stores)
     _log_routes(router, stores)
     _event_routes(router, stores)
     _follow_route(router, stores, followers or Followers())
@@ -98,12 +110,13 @@ def _append_route(router: APIRouter, stores: _Stores) -> None:
         if_none_match: IfNoneMatch = None,
         key: Key = None,
         fence: FenceHeader = None,
+        traceparent: Trace = None,
         tenant: Tenant = None,
     ) -> Response:
         """Append events to one stream, at the version it is expected to have."""
         chosen = stores.of(request, tenant)
         expected = headers.expected_version(if_match, if_none_match, body.expected)
-        events = [new_event(event, chosen.registry) for event in body.events]
+        events = [new_event(event, chosen.registry, _trace(traceparent)) for event in body.events]
         done = await _once(stores, chosen, [(stream, expected, events)], key, fence)
         base = str(request.url.path)
         return _created(done, {"Location": base, "ETag": headers.etag(done.version)})
@@ -118,15 +131,16 @@ def _append_all_route(router: APIRouter, stores: _Stores) -> None:
         body: AppendAllBody,
         key: Key = None,
         fence: FenceHeader = None,
+        traceparent: Trace = None,
         tenant: Tenant = None,
     ) -> Response:
         """Append to several streams: all of it is stored, or nothing."""
-        chosen = stores.of(request, tenant)
+        chosen, trace = stores.of(request, tenant), _trace(traceparent)
         writes: list[StreamEvents] = [
             (
                 one.stream,
                 one.expected if isinstance(one.expected, int) else _WORDS[one.expected],
-                [new_event(event, chosen.registry) for event in one.events],
+                [new_event(event, chosen.registry, trace) for event in one.events],
             )
             for one in body.streams
         ]
@@ -169,9 +183,7 @@ def _created(done: Appended, more: dict[str, str]) -> Response:
     return _json(answer, 201, said)
 
 
-def _stream_routes(router: APIRouter, stores: _Stores) -> None:
-    page: dict[int | str, dict[str, Any]] = {200: {"model": PageBody}}
-
+def _names_route(router: APIRouter, stores: _Stores) -> None:
     @router.get("/streams", responses=documented())
     async def streams(
         request: Request,
@@ -184,6 +196,10 @@ def _stream_routes(router: APIRouter, stores: _Stores) -> None:
         rows = [{"stream": name, "version": version} for name, version in found]
         following = _next(request, found[-1][0], limit) if len(found) == limit else None
         return _json({"streams": rows, "next": following})
+
+
+def _stream_route(router: APIRouter, stores: _Stores) -> None:
+    page = _PAGE_ANSWERS
 
     @router.get(
         "/streams/{stream}",
@@ -211,11 +227,13 @@ def _stream_routes(router: APIRouter, stores: _Stores) -> None:
         else:
             events = await chosen.read_stream(stream, after=after, limit=limit)
         at = [event.version for event in events]
-        return _page(request, events, at, limit, {"ETag": tag}, backwards=before is not None)
+        return _page(
+            request, chosen, events, at, limit, {"ETag": tag}, backwards=before is not None
+        )
 
 
 def _log_routes(router: APIRouter, stores: _Stores) -> None:
-    page: dict[int | str, dict[str, Any]] = {200: {"model": PageBody}}
+    page = _PAGE_ANSWERS
 
     @router.get("/categories/{category}", responses={**documented(), **page})
     async def category(
@@ -233,7 +251,7 @@ def _log_routes(router: APIRouter, stores: _Stores) -> None:
         else:
             events = await chosen.read_category(category, after=after, limit=limit)
         at = [event.position for event in events]
-        return _page(request, events, at, limit, {}, backwards=before is not None)
+        return _page(request, chosen, events, at, limit, {}, backwards=before is not None)
 
     @router.get("/events", responses={**documented(), **page})
     async def events(
@@ -250,17 +268,21 @@ def _log_routes(router: APIRouter, stores: _Stores) -> None:
         else:
             found = await chosen.read_all(after=after, limit=limit)
         at = [event.position for event in found]
-        return _page(request, found, at, limit, {}, backwards=before is not None)
+        return _page(request, chosen, found, at, limit, {}, backwards=before is not None)
 
 
 def _event_routes(router: APIRouter, stores: _Stores) -> None:
-    @router.get("/events/{event_id}", responses={**documented(404), 200: {"model": RecordedBody}})
+    @router.get("/events/{event_id}", responses={**documented(404), **_EVENT_ANSWERS})
     async def event(request: Request, event_id: UUID, tenant: Tenant = None) -> Response:
         """One event by its id."""
-        found = await stores.of(request, tenant).read_event(event_id)
+        chosen = stores.of(request, tenant)
+        found = await chosen.read_event(event_id)
         if found is None:
             raise Refusal(404, "not-found", f"there is no event {event_id}")
-        forever = {"Cache-Control": "private, max-age=31536000, immutable"}
+        forever = {"Cache-Control": "private, max-age=31536000, immutable", "Vary": "Accept"}
+        if cloudevents.wants(request.headers.get("accept"), cloudevents.ONE):
+            one = cloudevents.cloud_event(found, _source(chosen))
+            return _json(one, 200, forever, cloudevents.ONE)
         return _json(shown(found), 200, forever)
 
     @router.get("/head", responses=documented())
@@ -294,6 +316,7 @@ def _follow_route(router: APIRouter, stores: _Stores, followers: Followers) -> N
 
 def _page(
     request: Request,
+    store: EventStore,
     events: Sequence[Any],
     at: Sequence[int],
     limit: int,
@@ -306,12 +329,30 @@ def _page(
         following = _next(request, at[-1], limit, "before" if backwards else "after")
     if following is not None:
         more = {**more, "Link": f'<{following}>; rel="next"'}
+    if cloudevents.wants(request.headers.get("accept"), cloudevents.BATCH):
+        batch = [cloudevents.cloud_event(event, _source(store)) for event in events]
+        return _json(batch, 200, more, cloudevents.BATCH)
     return _json({"events": [shown(event) for event in events], "next": following}, 200, more)
+
+
+def _source(store: EventStore) -> str:
+    """The CloudEvents source: with the event's id it names the event for ever."""
+    return f"/goldseam/{store.store_id}"
+
+
+def _trace(header: str | None) -> str | None:
+    """The request's trace; a malformed one is ignored, as the W3C asks."""
+    return header if header is not None and re.fullmatch(TRACEPARENT, header) else None
 
 
 def _next(request: Request, after: object, limit: int, name: str = "after") -> str:
     return f"{request.url.path}?{name}={quote(str(after), safe='')}&limit={limit}"
 
 
-def _json(body: object, status: int = 200, more: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(body), status, headers=more, media_type="application/json")
+def _json(
+    body: object,
+    status: int = 200,
+    more: dict[str, str] | None = None,
+    media_type: str = "application/json",
+) -> Response:
+    return Response(msgspec.json.encode(body), status, headers=more, media_type=media_type)

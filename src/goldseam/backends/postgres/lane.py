@@ -17,6 +17,10 @@ from psycopg import errors, pq
 _BINARY = pq.Format.BINARY
 _DONE = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
+ANSWER_SECONDS_MAX = 30.0
+"""A server that says nothing for so long is treated as lost: a cable that was pulled, or a commit
+that waits for a standby that is gone. What was sent to it is then unknown."""
+
 Values = Sequence[bytes | None]
 
 
@@ -72,15 +76,23 @@ class Lane:
     async def _wait(self) -> pq.abc.PGresult:
         """Flush what was sent; the result, once the server is ready for the next statement."""
         self._answer = self._loop.create_future()
+        late = self._loop.call_later(ANSWER_SECONDS_MAX, self._give_up)
         try:
             while self._flush() and not self._answer.done():  # noqa: ASYNC110 -- libpq says so
                 await asyncio.sleep(0)
             result = await self._answer
         finally:
+            late.cancel()
             self._answer = None
         if result.status not in _DONE:
             raise errors.error_from_result(result)
         return result
+
+    def _give_up(self) -> None:
+        self._unwatch()
+        if self._answer is not None and not self._answer.done():
+            silence = f"the server has not answered for {ANSWER_SECONDS_MAX:g} s"
+            self._answer.set_exception(psycopg.OperationalError(silence))
 
     def _flush(self) -> int:
         try:

@@ -259,7 +259,7 @@ BEGIN
       FROM (SELECT w.i, coalesce(last.version, 0) AS version,
                    coalesce(last.chain, ''::bytea) AS chain,
                    w.expected = coalesce(last.version, 0) OR w.expected = -2
-                       OR (w.expected = -1 AND last.version > 0) AS holds
+                       OR (w.expected = -1 AND coalesce(last.version, 0) > 0) AS holds
               FROM unnest(s_tenant, s_stream, s_expected) WITH ORDINALITY
                    AS w (tenant, stream, expected, i)
               LEFT JOIN LATERAL (
