@@ -46,11 +46,9 @@ OPTIONAL = (
     "pydantic",
     "rich",
     "sqlalchemy",
-    "stamina",
     "starlette",
     "uvicorn",
 )
-"""The extras, and stamina, which only a retry needs: none of them may slow the start."""
 
 LEFT_BEHIND = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
 MACHINE_PATH = re.compile(

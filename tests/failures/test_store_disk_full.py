@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -28,6 +28,7 @@ from tests.faults import naive_writer
 from tests.faults.ledger import ParcelScanned, Sent, problems, stored
 from tests.faults.server import own_server, run
 from tests.faults.small_disk import fill, small_disk
+from tools.postgres_server import PostgresServer
 
 SEED = 507
 WEIGHT = random.Random(SEED).randbytes(10_000).hex()
@@ -48,20 +49,35 @@ class Disk:
     folder: Path
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def disk(request: pytest.FixtureRequest) -> Iterator[Disk]:
-    """An empty store whose disk has a few megabytes."""
-    with ExitStack() as stack:
-        if request.param == "sqlite":
-            folder = stack.enter_context(small_disk(SQLITE_MEGABYTES))
-            yield Disk(f"sqlite:///{folder / 'store.db'}", folder)
-            return
-        folder = stack.enter_context(small_disk(TABLESPACE_MEGABYTES, for_server=True))
-        server = stack.enter_context(own_server())
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A server whose disks the tests of this file may fill."""
+    with own_server() as server:
+        yield server
+
+
+@contextmanager
+def _tablespace(server: PostgresServer) -> Iterator[Disk]:
+    with small_disk(TABLESPACE_MEGABYTES, for_server=True) as folder:
         run(server, f"CREATE TABLESPACE small LOCATION '{folder}'")
         run(server, "CREATE DATABASE small TABLESPACE small")
         run(server, "CREATE SCHEMA s", "small")
-        yield Disk(server.url().rpartition("/")[0] + "/small?schema=s", folder)
+        try:
+            yield Disk(server.url().rpartition("/")[0] + "/small?schema=s", folder)
+        finally:
+            run(server, "DROP DATABASE small WITH (FORCE)")
+            run(server, "DROP TABLESPACE small")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def disk(request: pytest.FixtureRequest) -> Iterator[Disk]:
+    """An empty store whose disk has a few megabytes."""
+    if request.param == "sqlite":
+        with small_disk(SQLITE_MEGABYTES) as folder:
+            yield Disk(f"sqlite:///{folder / 'store.db'}", folder)
+        return
+    with _tablespace(request.getfixturevalue("server")) as disk:
+        yield disk
 
 
 class Load:
