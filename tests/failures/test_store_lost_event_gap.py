@@ -45,8 +45,8 @@ async def _written_and_followed(url: str, folder: Path, appends: int) -> None:
     expected = sum(_events_of(n, appends) for n in range(PROCESSES))
     follower = asyncio.create_task(follow())
     paths = [folder / f"ledger-{n}" for n in range(PROCESSES)]
-    common = ("--seed", str(SEED), "--tasks", str(TASKS), "--events-max", str(EVENTS_MAX))
-    common += ("--appends", str(appends))
+    words = f"--seed {SEED} --tasks {TASKS} --events-max {EVENTS_MAX} --appends {appends}"
+    common = words.split()
     with ExitStack() as stack:
         writers = [
             stack.enter_context(program("writer", url, str(path), "--life", str(n), *common))

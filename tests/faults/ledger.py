@@ -128,9 +128,9 @@ def _broken_log(log: Sequence[Stored]) -> Iterator[str]:
 def _broken_promises(sent: dict[str, Sent], log: Sequence[Stored]) -> Iterator[str]:
     places = {one.mark: one.position for one in log}
     known = {mark for one in sent.values() for mark in one.marks}
-    for one in log:
-        if one.mark not in known:
-            yield f"phantom: {one.mark} is stored and was never sent"
+    for fact in log:
+        if fact.mark not in known:
+            yield f"phantom: {fact.mark} is stored and was never sent"
     for one in sent.values():
         found = [places[mark] for mark in one.marks if mark in places]
         yield from (_one_stored(one, found) if found else _one_missing(one))

@@ -218,7 +218,7 @@ class StoreMachine(RuleBasedStateMachine):
 def _check(url: str, examples: int, steps: int) -> None:
     asyncio.run(_create(url))
     run_state_machine_as_test(
-        lambda: StoreMachine(url),
+        lambda: StoreMachine(url),  # type: ignore[arg-type]
         settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None),
     )
 

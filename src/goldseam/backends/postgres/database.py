@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from goldseam.backends.postgres.append_lane import append
 from goldseam.backends.postgres.connection import AsyncPostgresConnection
-from goldseam.backends.postgres.errors import is_lost, translate
+from goldseam.backends.postgres.errors import first_line, is_lost, translate
 from goldseam.backends.postgres.lane import Lane
 from goldseam.backends.postgres.read_lane import ReadLane
 from goldseam.errors import CommitUnknown, InvalidName, StoreUnavailable
@@ -60,7 +60,7 @@ class PostgresDatabase:
             if not is_lost(error):
                 raise translate(error) from error
             await self._drop_lane()
-            raise CommitUnknown((), str(translate(error))) from error
+            raise CommitUnknown((), first_line(error)) from error
         except asyncio.CancelledError:
             await self._drop_lane()
             raise

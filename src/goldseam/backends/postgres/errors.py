@@ -27,20 +27,21 @@ def is_lost(error: psycopg.Error) -> bool:
 def translate(error: psycopg.Error) -> Exception:
     """The goldseam error for ``error``; errors of the user's own SQL stay as they are."""
     if isinstance(error, pg.DiskFull):
-        return StoreFull(_first_line(error))
+        return StoreFull(first_line(error))
     if error.sqlstate == "GS001" or isinstance(error, pg.ReadOnlySqlTransaction):
-        return StoreReadOnly(_first_line(error))
+        return StoreReadOnly(first_line(error))
     if isinstance(error, pg.UniqueViolation):
         if error.diag.constraint_name == "goldseam_events_id":
             return IdempotencyMismatch("event id", "an event id was used before")
         return error
     if isinstance(error, pg.UndefinedTable | pg.UndefinedFunction) and "goldseam_" in str(error):
-        return SchemaError(f"{_first_line(error)}; run `goldseam store apply`")
+        return SchemaError(f"{first_line(error)}; run `goldseam store apply`")
     unavailable = (pg.LockNotAvailable, pg.TooManyConnections, pg.OutOfMemory, pg.DeadlockDetected)
     if is_lost(error) or isinstance(error, unavailable):
-        return StoreUnavailable(_first_line(error))
+        return StoreUnavailable(first_line(error))
     return error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The driver's words without its hints."""
     return str(error).strip().split("\n", 1)[0] or type(error).__name__
