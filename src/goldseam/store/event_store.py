@@ -294,4 +294,4 @@ class EventStore:
 
     async def _fetch(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         sql = statements("goldseam.store", self.database.dialect)[name]
-        return await self.database.fetch(sql, parameters)
+        return await self._read(lambda connection: connection.fetch(sql, parameters))

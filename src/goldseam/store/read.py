@@ -144,18 +144,18 @@ class Reader:
 
     def _decode(self, rows: Sequence[Row]) -> list[Recorded[Any]]:
         """Rows as typed events. The toolkit's hottest loop: keep it flat."""
-        types, seeds, tenant = self._types, self._seeds, self._tenant
-        found = []
+        types, seeds, tenant, new = self._types, self._seeds, self._tenant, Recorded
+        found: list[Recorded[Any]] = []
+        keep, whole = found.append, b"".join
         for row in rows:
             position, stream, version, name, type_version, payload, us, id_, meta, checksum = row
             kind = types.get((name, type_version)) or self._named(name, type_version)
-            content = crc32(b"".join((id_, meta, payload)), seeds[stream] ^ kind.seed)
+            content = crc32(whole((id_, meta, payload)), seeds[stream] ^ kind.seed)
             # content_checksum and placed_checksum of events/checksum.py, written out
             if content ^ us ^ version ^ position != checksum:
                 raise _damaged(position, stream, "its checksum does not hold")
             data = kind.decode(payload)
-            place = (position, stream, version, name, type_version)
-            found.append(Recorded(*place, data, tenant, us, id_, meta))
+            keep(new(position, stream, version, name, type_version, data, tenant, us, id_, meta))
         return found
 
     def _unbroken(self, events: list[Recorded[Any]], before: int, step: int) -> list[Recorded[Any]]:

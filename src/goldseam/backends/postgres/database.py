@@ -151,18 +151,23 @@ class PostgresDatabase:
     async def notifications(self) -> AsyncIterator[None]:
         """Yields on each NOTIFY of the store, and after each reconnect."""
         while not self._closed:
+            lane = None
             try:
-                async with await self._connect() as raw:
-                    found = await (
-                        await raw.execute("SELECT 'goldseam_events'::regclass::oid::bigint")
-                    ).fetchone()
-                    await raw.execute(f"LISTEN goldseam_{int(found[0]) if found else 0}".encode())
+                lane = Lane(await self._connect())
+                log = await lane.execute("SELECT 'goldseam_events'::regclass::oid::text", ())
+                number = int(log.get_value(0, 0) or b"0")
+                await lane.execute(f"LISTEN goldseam_{number}", ())
+                while not lane.lost:
                     yield None
-                    async for _ in raw.notifies():
-                        yield None
+                    await lane.news.wait()
+                    lane.news.clear()
             except (psycopg.Error, StoreUnavailable):
-                signals.count("goldseam_follower_reconnects_total")
-                await asyncio.sleep(RECONNECT_PAUSE_SECONDS)
+                pass
+            finally:
+                if lane is not None:
+                    await lane.close()
+            signals.count("goldseam_follower_reconnects_total")
+            await asyncio.sleep(RECONNECT_PAUSE_SECONDS)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -34,6 +34,8 @@ class Lane:
         self._prepared: dict[tuple[str, Sequence[int]], bytes] = {}
         self._answer: asyncio.Future[pq.abc.PGresult] | None = None
         self._result: pq.abc.PGresult | None = None
+        self.news = asyncio.Event()
+        """Set when a notification has come, and when the connection is lost."""
         self._loop.add_reader(self._socket, self._readable)
         self._watched = True
 
@@ -58,6 +60,12 @@ class Lane:
         if self._watched:
             self._watched = False
             self._loop.remove_reader(self._socket)
+            self.news.set()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return not self._watched
 
     def _send(self, send: Callable[[], None]) -> None:
         try:
@@ -104,6 +112,8 @@ class Lane:
     def _readable(self) -> None:
         try:
             self._libpq.consume_input()
+            while self._libpq.notifies() is not None:
+                self.news.set()
             while not self._libpq.is_busy():
                 result = self._libpq.get_result()
                 if result is None:

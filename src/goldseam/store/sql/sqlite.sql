@@ -1,7 +1,10 @@
-What SQLite says differently, and the append's single steps (PostgreSQL has them in one function).
+What SQLite says differently ("+tenant" keeps its planner from the tenant's index), and the append's single steps (PostgreSQL has them in one function).
 
 -- category_of_stream --
 substr(stream, 1, instr(stream || '-', '-') - 1)
+
+-- in_main_tenant --
++tenant = 'main'
 
 -- stream_head --
 SELECT version, chain FROM goldseam_events
