@@ -57,7 +57,7 @@ def test_a_closed_account_is_empty_and_stays_closed() -> None:
 
 @pytest.fixture
 def bank(store_url: str) -> Iterator[TestClient]:
-    with TestClient(create_bank(store_url)) as client:
+    with TestClient(create_bank(store_url), "http://localhost") as client:
         yield client
 
 

@@ -16,7 +16,7 @@ from goldseam.http import create_app
 def served(store_url: str) -> Iterator[TestClient]:
     """A server without classes and without tokens, on both stores."""
     app = create_app(Goldseam(store_url, registry=Registry(open_to_unknown=True)))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, "http://localhost", raise_server_exceptions=False) as client:
         yield client
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
+import httpx2
+import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
+
+from goldseam import EventStore, Registry, open_store
+from goldseam.http import install_problems, store_router
 
 OPENED: dict[str, Any] = {"events": [{"type": "AccountOpened", "data": {"owner": "Ann"}}]}
 DEPOSIT: dict[str, Any] = {"events": [{"type": "DepositApplied", "data": {"amount": 50}}]}
@@ -119,3 +128,76 @@ def test_tenants_do_not_see_each_other(served: TestClient) -> None:
     assert 404 == served.get("/v1/streams/a-1").status_code
     seen = served.get("/v1/events", headers={"Goldseam-Tenant": "acme"}).json()["events"]
     assert 1 == len(seen)
+
+
+@pytest.mark.parametrize("stream", ["über-1", "日本-1", "a/b-1", "a b?#%&-1", "..-1", "x'\"-1"])
+def test_a_stream_may_be_called_anything_printable(served: TestClient, stream: str) -> None:
+    """A name that no header can carry as it is comes back quoted: never 500 after the commit."""
+    path = f"/v1/streams/{quote(stream, safe='')}"
+    wrote = served.post(path, json=OPENED, headers=NEW)
+    again = served.get(wrote.headers["Location"], params={"limit": 1})
+    following = served.get(again.json()["next"])
+
+    assert (201, {stream: 1}) == (wrote.status_code, wrote.json()["versions"])
+    assert [stream] == [one["stream"] for one in again.json()["events"]]
+    assert (200, []) == (following.status_code, following.json()["events"])
+    assert wrote.headers["Location"].isascii()
+
+
+async def test_a_key_that_is_being_worked_on_is_409(sqlite_url: str) -> None:
+    """The second request with one key is told to come back while the first is still running."""
+    begun, finish = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        """The store, whose appends wait to be let go."""
+
+        def __init__(self, store: EventStore) -> None:
+            self.store = store
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.store, name)
+
+        async def append_all(self, *arguments: Any, **options: Any) -> Any:
+            begun.set()
+            await finish.wait()
+            return await self.store.append_all(*arguments, **options)
+
+    types = Registry(open_to_unknown=True)
+    async with await open_store(sqlite_url, registry=types) as store:
+        slow: Any = Slow(store)
+        app = FastAPI()
+        install_problems(app)
+        app.include_router(store_router(lambda: slow))
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            send = partial(
+                client.post, "/streams/a-1", json=OPENED, headers={**NEW, "Idempotency-Key": "k"}
+            )
+            first = asyncio.create_task(send())
+            await begun.wait()
+            second = await send()
+            finish.set()
+            third = (await first, await send())
+
+    assert (409, "1") == (second.status_code, second.headers["Retry-After"])
+    assert "urn:goldseam:problem:idempotency-in-progress" == second.json()["type"]
+    assert (201, 201) == tuple(one.status_code for one in third)
+    assert "true" == third[1].headers["Idempotency-Replayed"]
+
+
+async def test_a_mounted_store_of_one_tenant_shows_no_other(sqlite_url: str) -> None:
+    """A router over ``for_tenant`` stays there without a header, and with another's is 403."""
+    types = Registry(open_to_unknown=True)
+    async with await open_store(sqlite_url, registry=types) as store:
+        acme = store.for_tenant("acme")
+        app = FastAPI()
+        install_problems(app)
+        app.include_router(store_router(lambda: acme))
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            wrote = await client.post("/streams/a-1", json=OPENED, headers=NEW)
+            other = await client.get("/events", headers={"Goldseam-Tenant": "main"})
+        stored = len(await acme.read_all()), len(await store.read_all())
+
+    assert (201, 403) == (wrote.status_code, other.status_code)
+    assert (1, 0) == stored

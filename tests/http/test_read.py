@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
+from goldseam import ANY, Goldseam, Registry, open_store
+from goldseam.events.registry import Untyped
+from goldseam.http import create_app
 from goldseam.http.follow import Followers
 from goldseam.http.problems import Refusal
 
@@ -51,6 +56,14 @@ def test_a_stream_has_an_etag(served: TestClient) -> None:
     fill(served, "clock-1", 1)
     assert 200 == served.get("/v1/streams/clock-1", headers={"If-None-Match": tag}).status_code
     assert 404 == served.get("/v1/streams/clock-2").status_code
+
+
+@pytest.mark.parametrize("tags", ['"7", "2"', 'W/"2"', "*"])
+def test_an_etag_is_recognised_however_it_is_sent(served: TestClient, tags: str) -> None:
+    """In a list, weakened by a proxy, or as a star."""
+    fill(served, "clock-1", 2)
+
+    assert 304 == served.get("/v1/streams/clock-1", headers={"If-None-Match": tags}).status_code
 
 
 def test_one_event_by_its_id(served: TestClient) -> None:
@@ -134,3 +147,41 @@ def test_events_are_cloudevents_for_who_asks(served: TestClient) -> None:
     assert (trace, None) == (first["traceparent"], second.get("traceparent"))
     assert first["sequence"] < second["sequence"]
     assert first == one.json()
+
+
+async def test_a_slow_reader_is_waited_for(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that takes a frame later than the ping interval is not cut off; silence pings."""
+    monkeypatch.setattr("goldseam.http.follow.PING_SECONDS", 0.01)
+    async with await open_store(sqlite_url, registry=Registry(open_to_unknown=True)) as store:
+        await store.append(
+            "clock-1", [Untyped("Ticked", 1, {"n": n}) for n in (1, 2)], expected=ANY
+        )
+        body = Followers().response(store, 0, None).body_iterator  # type: ignore[attr-defined]
+        frames: list[bytes] = []
+        while len(frames) < 2:
+            frame = await anext(body)
+            await asyncio.sleep(0.05)  # far beyond the interval, as a stalled socket would
+            if frame.startswith(b"id: "):
+                frames.append(frame)
+        ping = await anext(body)
+        await body.aclose()
+
+    assert [b"id: 1", b"id: 2"] == [frame.split(b"\n")[0] for frame in frames]
+    assert b": ping\n\n" == ping
+
+
+async def test_not_ready_says_what_but_no_details(sqlite_url: str) -> None:
+    """The readiness check needs no token, so it names what is stuck and tells nothing more."""
+    application = Goldseam(sqlite_url, registry=Registry(open_to_unknown=True))
+    app = create_app(application)
+    async with application:
+        application._supervisor.failures["projection balances"] = "secret detail"
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = await client.get("/readyz")
+
+    assert (503, "2") == (answer.status_code, answer.headers["Retry-After"])
+    assert "projection balances" in answer.text
+    assert "secret" not in answer.text

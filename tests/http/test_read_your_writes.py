@@ -119,6 +119,9 @@ def test_rows_of_a_read_model_by_column(store_url: str) -> None:
         column = client.get("/read-models/balances/rows", params={'cents" OR 1=1 --': "1"})
         table = client.get("/read-models/balances/rows", params={"table": "goldseam_events"})
 
+        nul = client.get("/read-models/balances/rows", params={"account": "a\0b"})
+
+    assert 400 == nul.status_code, nul.text
     assert [{"account": "account-1", "cents": 50}] == rows.json()["rows"]
     assert [] == none.json()["rows"]
     assert (400, 404) == (column.status_code, table.status_code)
@@ -137,7 +140,7 @@ def middleware_app(bank: Goldseam, *, meanwhile: bool) -> Starlette:
     return Starlette(routes=[Route("/balance", balance)])
 
 
-async def asked(app: Any, after: int) -> tuple[int, bytes]:
+async def asked(app: Any, after: object) -> tuple[int, bytes]:
     """One request through an ASGI application, without a server."""
     sent: list[Any] = []
 
@@ -188,3 +191,14 @@ async def test_control_without_the_second_look_the_older_state_gets_through(stor
         status, body = await asked(middleware_app(bank, meanwhile=True), done.position)
 
     assert (200, b'{"cents":0}') == (status, body)
+
+
+@pytest.mark.parametrize("after", ["", "-1", "99999", "abc"])
+async def test_the_middleware_refuses_what_is_no_position(sqlite_url: str, after: str) -> None:
+    """An empty one too: it must not pass for no position at all."""
+    async with Goldseam(sqlite_url, projections=[Balances()], registry=registry) as bank:
+        app = middleware_app(bank, meanwhile=False)
+        status, body = await asked(ReadYourWrites(app, lambda: bank.read_model("balances")), after)
+
+    assert 400 == status
+    assert b"invalid-position" in body

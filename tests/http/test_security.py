@@ -1,8 +1,9 @@
 """Security by default: tokens, roles, loopback, limits, headers, hostile bodies."""
 
-from __future__ import annotations
+# No "from __future__ import annotations": msgspec reads the annotations of a local class.
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from starlette.testclient import TestClient
@@ -18,7 +19,7 @@ BODY = {"events": [{"type": "Ticked", "data": {}}], "expected": "any"}
 
 def guarded(url: str, *tokens: Token) -> TestClient:
     app = create_app(Goldseam(url, registry=Registry(open_to_unknown=True)), tokens=tokens)
-    return TestClient(app, raise_server_exceptions=False)
+    return TestClient(app, "http://localhost", raise_server_exceptions=False)
 
 
 def token(role: str, tenant: str | None = None) -> tuple[str, Token]:
@@ -67,12 +68,47 @@ def test_a_token_of_one_tenant_stays_there(sqlite_url: str) -> None:
     assert 1 == len(mine)
 
 
+def test_a_token_of_one_tenant_does_not_reach_the_read_models_of_another(sqlite_url: str) -> None:
+    """Read models hold the tenant of their application: a token of another one gets 403."""
+    stranger, one = token("admin", "acme")
+    own, two = token("admin", "main")
+    with guarded(sqlite_url, one, two) as client:
+        refused = [
+            client.get("/v1/read-models", headers=bearer(stranger)).status_code,
+            client.get("/v1/read-models/x/rows", headers=bearer(stranger)).status_code,
+            client.post("/v1/read-models/x/rebuild", headers=bearer(stranger)).status_code,
+        ]
+        allowed = client.get("/v1/read-models", headers=bearer(own)).status_code
+
+    assert ([403] * 3, 200) == (refused, allowed)
+
+
+@pytest.mark.parametrize("name", ["two words", "a#b", "*"])
+def test_a_token_whose_line_could_not_be_read_back_is_not_made(name: str) -> None:
+    """A name or tenant with a space, a comment sign or a star would spoil its line."""
+    with pytest.raises(InvalidInput, match="one word"):
+        new_token(name, "read")
+    with pytest.raises(InvalidInput, match="one word"):
+        new_token("ann", "read", name)
+
+
 def test_without_tokens_only_loopback_names_are_answered(sqlite_url: str) -> None:
     """A web page that points its own name at this machine gets nothing."""
     with guarded(sqlite_url) as client:
         rebound = client.get("/v1/head", headers={"Host": "evil.example:8400"})
 
+        own = [
+            client.get("/v1/head", headers={"Host": host}).status_code
+            for host in ("localhost:8400", "127.0.0.1", "[::1]", "[::1]:8400")
+        ]
+        tricks = [
+            client.get("/v1/head", headers={"Host": host}).status_code
+            for host in ("127.0.0.1.evil.example", "testserver", "localhost.evil.example:80")
+        ]
+
     assert 421 == rebound.status_code
+    assert [200] * 4 == own
+    assert [421] * 3 == tricks
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "bank.example"])
@@ -101,6 +137,9 @@ def test_a_token_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     assert ["ann"] == [one.name for one in read_tokens(path)]
     assert secret not in path.read_text()
     path.write_text("ann root * abc\n")
+    with pytest.raises(InvalidInput, match="line 1"):
+        read_tokens(path)
+    path.write_text(f"ann read * {'é' * 64}\n")
     with pytest.raises(InvalidInput, match="line 1"):
         read_tokens(path)
     path.write_text("\n")
@@ -148,6 +187,15 @@ def test_json_that_two_readers_read_differently_is_400(served: TestClient, body:
     assert "application/problem+json" == answer.headers["Content-Type"]
 
 
+def test_brackets_inside_a_text_are_not_nesting(served: TestClient) -> None:
+    """A text may hold as many as it likes, with escaped quotes between them."""
+    text = '[{"\\' * 200
+    body = {"events": [{"type": "T", "data": {"x": text}}], "expected": "any"}
+
+    assert 201 == served.post("/v1/streams/a-1", json=body).status_code
+    assert text == served.get("/v1/events").json()["events"][0]["data"]["x"]
+
+
 def test_what_is_not_json_is_415(served: TestClient) -> None:
     """A form is not an append."""
     answer = served.post("/v1/streams/a-1", data={"a": "b"})
@@ -163,3 +211,25 @@ def test_problems_do_not_repeat_payloads(served: TestClient) -> None:
 
     assert 422 == answer.status_code
     assert secret not in answer.text
+
+
+def test_problems_of_typed_events_do_not_repeat_payloads_either(sqlite_url: str) -> None:
+    """What fits no choice of its class is named by its place, 422, and not repeated."""
+    types = Registry()
+
+    @types.event
+    class CardChosen:
+        kind: Literal["debit", "credit"]
+
+    secret = "4111-1111-1111-1111"
+    app = create_app(Goldseam(sqlite_url, registry=types))
+    with TestClient(app, "http://localhost") as client:
+        body = {"events": [{"type": "CardChosen", "data": {"kind": secret}}], "expected": "any"}
+        wrong = client.post("/v1/streams/card-1", json=body)
+        body["events"] = [{"type": "CardBurnt", "data": {}}]
+        unknown = client.post("/v1/streams/card-1", json=body)
+
+    assert (422, 422) == (wrong.status_code, unknown.status_code)
+    assert "$.kind" in wrong.json()["detail"]
+    assert secret not in wrong.text
+    assert "urn:goldseam:problem:unknown-event-type" == unknown.json()["type"]

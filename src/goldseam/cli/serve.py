@@ -43,7 +43,7 @@ def command(
 ) -> None:
     """Serve the store over HTTP on this machine; elsewhere only with --tokens."""
     try:
-        from goldseam.http.auth import Role, new_token, read_tokens
+        from goldseam.http.auth import Role, TokensReadable, new_token, read_tokens
         from goldseam.http.server import RefusedToListen, check_listening, serve
     except MissingExtra as missing:
         raise click.UsageError(str(missing)) from None
@@ -55,7 +55,7 @@ def command(
         known = read_tokens(Path(path)) if path else []
         check_listening(host, known)
         application = _application(store, modules, app_path)
-    except RefusedToListen as refused:
+    except (RefusedToListen, TokensReadable) as refused:
         click.echo(f"goldseam: {refused}", err=True)
         sys.exit(REFUSED)
     except GoldseamError as error:
@@ -63,7 +63,8 @@ def command(
         sys.exit(USAGE)
     from goldseam.http.app import create_app
 
-    click.echo(f"serving on http://{host}:{port}/v1 (OpenAPI at /openapi.json)", err=True)
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"serving on http://{shown}:{port}/v1 (OpenAPI at /openapi.json)", err=True)
     serve(create_app(application, tokens=known, body_bytes_max=body_bytes_max), host, port, known)
 
 

@@ -66,7 +66,7 @@ _SAME_IN_THE_PAST: Final = frozenset(
 """Verbs whose past form is their base form: cut, hit, split."""
 
 _NOUN_WHEN_LAST: Final = frozenset({
-    "bet", "bid", "bit", "broadcast", "cost", "forecast", "ground", "inset", "offset", "outbid",
+    "bet", "bid", "bit", "broadcast", "cost", "forecast", "ground", "inset", "offset",
     "rent", "resent", "saw", "shed", "spat", "spread", "thought",
 })  # fmt: skip
 """Ambiguous words that end a name as a noun: AuctionBid, CreditSpread."""

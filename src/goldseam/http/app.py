@@ -14,7 +14,7 @@ from goldseam.errors import GoldseamError
 from goldseam.http.auth import Authentication, Token
 from goldseam.http.bodies import Problem
 from goldseam.http.limits import BODY_BYTES_MAX, Limits
-from goldseam.http.problems import install_problems, problem
+from goldseam.http.problems import documented, install_problems, problem
 from goldseam.http.read_models import read_model_router
 from goldseam.http.streams import store_router
 from goldseam.runtime.application import Goldseam
@@ -26,6 +26,7 @@ _SECURITY = {
     b"referrer-policy": b"no-referrer",
     b"cache-control": b"no-store",
 }
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: documented()[503]}
 
 
 def create_app(
@@ -74,18 +75,20 @@ def _health(app: FastAPI, application: Goldseam) -> None:
         """The process answers."""
         return JSONResponse({"status": "alive"})
 
-    @app.get("/readyz", tags=["health"], responses={503: {"description": "Not ready"}})
+    @app.get("/readyz", tags=["health"], responses=_NOT_READY)
     async def ready() -> Response:
         """The store can be reached and nothing is stuck."""
         try:
             head = await application.store.head()
         except GoldseamError as error:
-            return problem(503, "not-ready", str(error), headers={"Retry-After": "2"})
-        if application.failures:
-            return problem(503, "not-ready", "; ".join(application.failures.values()))
+            what = f"the store cannot be read ({type(error).__name__})"
+            return problem(503, "not-ready", what, headers={"Retry-After": "2"})
+        if application.failures:  # names only: this answer needs no token
+            what = "not going well: " + ", ".join(sorted(application.failures))
+            return problem(503, "not-ready", what, headers={"Retry-After": "2"})
         return JSONResponse({"status": "ready", "head": head})
 
-    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse, responses=documented())
     async def metrics() -> Response:
         """Counters and gauges in the Prometheus text format."""
         return PlainTextResponse(signals.exposition())

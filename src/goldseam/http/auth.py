@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import secrets
 import stat
 from collections.abc import Sequence
@@ -23,6 +24,12 @@ ROLES: tuple[Role, ...] = ("read", "write", "admin")
 """Each role may do what the ones before it may."""
 
 _OPEN_PATHS = ("/healthz", "/readyz")
+_PORT = re.compile(r":\d{0,5}$")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class TokensReadable(InvalidInput):
+    """Others may read the token file: the server refuses to start."""
 
 
 class Token(NamedTuple):
@@ -36,7 +43,9 @@ class Token(NamedTuple):
 
 def new_token(name: str, role: Role, tenant: str | None = None) -> tuple[str, str]:
     """A fresh secret, to be shown once, and its line for the token file."""
-    checked_name("token name", name)
+    for what, word in (("token name", name), ("tenant", tenant)):
+        if word is not None and re.search(r"[\s#]|^\*$", checked_name(what, word)):
+            raise InvalidInput(f"{what} {word!r} must be one word without # that is not *")
     secret = secrets.token_urlsafe(32)
     return secret, f"{name} {role} {tenant or '*'} {_digest(secret)}"
 
@@ -45,18 +54,19 @@ def read_tokens(path: Path) -> list[Token]:
     """The tokens in ``path``: lines of ``name role tenant-or-* sha256``; # begins a comment.
 
     Raises:
-        InvalidInput: others may read the file, or a line is not understood.
+        TokensReadable: others may read the file.
+        InvalidInput: it does not exist, or a line is not understood.
     """
     if not path.is_file():
         raise InvalidInput(f"the token file {path} does not exist")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise InvalidInput(f"others may read the token file {path}; run: chmod 600 {path}")
+        raise TokensReadable(f"others may read the token file {path}; run: chmod 600 {path}")
     found = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         words = line.split("#")[0].split()
         if not words:
             continue
-        if len(words) != 4 or words[1] not in ROLES or len(words[3]) != 64:
+        if len(words) != 4 or words[1] not in ROLES or not _DIGEST.fullmatch(words[3]):
             raise InvalidInput(f"line {number} of {path} must be: name role tenant-or-* sha256")
         tenant = None if words[2] == "*" else words[2]
         role = next(role for role in ROLES if role == words[1])
@@ -103,8 +113,8 @@ class Authentication:
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         headers = Headers(scope=scope)
         if not self._tokens:
-            host = headers.get("host", "").rsplit(":", 1)[0] or "localhost"
-            if not is_loopback(host) and host != "testserver":
+            host = _PORT.sub("", headers.get("host", "")) or "localhost"
+            if not is_loopback(host):
                 return 421, "misdirected", "without tokens this server answers loopback names only"
             scope["goldseam.role"] = "admin"
             return None

@@ -2,6 +2,7 @@
 
 # No "from __future__ import annotations": pydantic reads these annotations when the class is made.
 
+import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from goldseam.events.registry import TYPE_VERSION_MAX, Registry, Untyped
 
 TRACEPARENT = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 """W3C trace context."""
+
+_QUOTED_VALUE = re.compile(r"value ('.*'|-?\d+)", re.DOTALL)
 
 EVENTS_MAX = 1_000
 """Most events of one request."""
@@ -137,8 +140,17 @@ def _typed(body: EventBody, registry: Registry) -> object:
     try:
         return known.decode(msgspec.json.encode(body.data))
     except (msgspec.ValidationError, ValueError) as error:
-        why = str(error) if isinstance(error, msgspec.ValidationError) else "it is not valid"
+        why = (
+            _without_value(str(error))
+            if isinstance(error, msgspec.ValidationError)
+            else "it is not valid"
+        )
         raise InvalidEvent(body.type, why) from None
+
+
+def _without_value(message: str) -> str:
+    """What msgspec says, without the value it quotes: payloads stay out of answers and logs."""
+    return _QUOTED_VALUE.sub("value", message)
 
 
 def shown(event: Recorded[Any]) -> dict[str, Any]:

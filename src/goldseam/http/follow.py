@@ -71,9 +71,10 @@ async def _lines(
         while True:
             try:
                 async with asyncio.timeout(PING_SECONDS):
-                    yield _frame(await queue.get())
+                    frame = _frame(await queue.get())
             except TimeoutError:
-                yield b": ping\n\n"
+                frame = b": ping\n\n"
+            yield frame  # outside the timeout: a slow client is waited for, not cut off
             if filling.done():
                 filling.result()
     finally:

@@ -60,6 +60,12 @@ def version_of(etag: str) -> int:
     return int(match[1])
 
 
+def names_version(if_none_match: str | None, version: int) -> bool:
+    """Whether the reader has this version already: a list of ETags, weak ones too, or ``*``."""
+    named = (part.strip().removeprefix("W/") for part in (if_none_match or "").split(","))
+    return any(part in ("*", etag(version)) for part in named)
+
+
 def etag(version: int) -> str:
     """A version as an ETag."""
     return f'"{version}"'

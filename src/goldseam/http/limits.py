@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -50,7 +51,7 @@ class Limits:
 
     async def _whole_body(self, scope: Scope, receive: Receive) -> bytes:
         declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdigit() and int(declared) > self._body_bytes_max:
+        if declared.isdecimal() and int(declared) > self._body_bytes_max:
             raise self._too_large()
         parts, size, more = [], 0, True
         while more:
@@ -77,7 +78,7 @@ def checked_json(scope: Scope, body: bytes) -> None:
     media = Headers(scope=scope).get("content-type", "").split(";")[0].strip().lower()
     if media != "application/json" and not media.endswith("+json"):
         raise Refusal(415, "not-json", "send the body as application/json")
-    if _depth(body) > JSON_DEPTH_MAX:
+    if _depth(body) > JSON_DEPTH_MAX and _depth(_TEXTS.sub(b"", body)) > JSON_DEPTH_MAX:
         raise Refusal(400, "invalid-json", f"nested deeper than {JSON_DEPTH_MAX}")
     try:
         json.loads(body.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
@@ -96,6 +97,7 @@ def _depth(body: bytes) -> int:
     return deepest
 
 
+_TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 

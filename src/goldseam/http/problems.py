@@ -89,7 +89,6 @@ def problem_of(error: errors.GoldseamError) -> Response:
     headers = {}
     if isinstance(error, errors.ReadModelBehind):
         headers["Retry-After"] = str(error.retry_after_seconds)
-        members["status_text"] = "Retry-After"
     elif status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return problem(status, name, str(error), headers=headers, **members)
@@ -138,7 +137,8 @@ def _allowed(request: Request) -> list[str]:
     paths = request.app.openapi()["paths"]
     found: set[str] = set()
     for template, operations in paths.items():
-        pattern = re.sub(r"\\\{[^/]+?\\\}", "[^/]+", re.escape(template))
+        pattern = re.sub(r"\\\{(stream|category)\\\}", ".+", re.escape(template))
+        pattern = re.sub(r"\\\{[^/]+?\\\}", "[^/]+", pattern)
         if re.fullmatch(pattern, request.url.path):
             found |= {method.upper() for method in operations}
     return sorted(found)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from goldseam.http.headers import wait_seconds
@@ -24,7 +24,14 @@ _NOT_COLUMNS = {"after", "limit", "table"}
 
 def read_model_router(application: Callable[[], Goldseam]) -> APIRouter:
     """The read models' routes, to be mounted under any prefix."""
-    router = APIRouter(tags=["read models"])
+
+    def own_tenant(request: Request) -> None:
+        bound = request.scope.get("goldseam.tenant")
+        if bound not in (None, application().store.tenant):
+            detail = "the token is bound to a tenant whose read models are not served here"
+            raise Refusal(403, "forbidden", detail)
+
+    router = APIRouter(tags=["read models"], dependencies=[Depends(own_tenant)])
     _status_routes(router, application)
     _rows_route(router, application)
     _steering_routes(router, application)
@@ -72,6 +79,8 @@ def _rows_route(router: APIRouter, application: Callable[[], Goldseam]) -> None:
         model = app.read_model(name)
         chosen = _table(model.projection.tables_for("sqlite").names, table)
         wanted = {k: v for k, v in request.query_params.items() if k not in _NOT_COLUMNS}
+        if any("\0" in value for value in wanted.values()):
+            raise Refusal(400, "invalid-input", "a value has the character NUL, which no row has")
 
         async def read(connection: ReadConnection) -> tuple[list[str], list[Any], int]:
             columns = await _columns(connection, chosen)

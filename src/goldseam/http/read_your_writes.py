@@ -17,6 +17,7 @@ from goldseam.errors import GoldseamError, ReadModelBehind
 from goldseam.http.headers import wait_seconds
 from goldseam.http.problems import problem_of
 from goldseam.reads.read_model import ReadModel
+from goldseam.reads.standing import Standing
 from goldseam.store.connection import Parameters, Row
 
 TOKEN_PATTERN = r"^(-?\d{1,19}|gs-[0-9a-f]{8}-\d{1,19}-[0-9a-f]{8})$"  # noqa: S105 -- a shape
@@ -71,6 +72,7 @@ class ReadYourWrites:
     The read model is asked before the application runs and again when its answer begins: within
     one generation positions never go back, so an answer given in the same generation shows what
     was asked for. If the projection was reset or swapped in between, the answer is 503 instead.
+    An application that reads on while it streams its answer must use :func:`read_after` for it.
 
     Args:
         app: the application.
@@ -99,16 +101,26 @@ class ReadYourWrites:
 
         async def check_then_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                now = await read_model.standing()
-                if now.generation != before.generation:
+                error = await _moved(read_model, before)
+                if error is not None:
                     held.append(message)
-                    why = "it was rebuilt or reset meanwhile"
-                    error = ReadModelBehind(read_model.name, now.position, before.position, 1, why)
                     await problem_of(error)(scope, receive, send)
             if not held:
                 await send(message)
 
         await self._app(scope, receive, check_then_send)
+
+
+async def _moved(read_model: ReadModel, before: Standing) -> GoldseamError | None:
+    """Why the answer must not go out: another generation, or nobody can say which."""
+    try:
+        now = await read_model.standing()
+    except GoldseamError as error:
+        return error
+    if now.generation == before.generation:
+        return None
+    why = "it was rebuilt or reset meanwhile"
+    return ReadModelBehind(read_model.name, now.position, before.position, 1, why)
 
 
 def _asked(scope: Scope, paths: tuple[str, ...]) -> tuple[str | None, float]:
@@ -117,6 +129,8 @@ def _asked(scope: Scope, paths: tuple[str, ...]) -> tuple[str | None, float]:
     if scope["method"] not in ("GET", "HEAD"):
         return None, 0.0
     headers = Headers(scope=scope)
-    query: dict[str, list[Any]] = parse_qs(scope["query_string"].decode("latin-1"))
+    query: dict[str, list[Any]] = parse_qs(
+        scope["query_string"].decode("latin-1"), keep_blank_values=True
+    )
     after = query.get("after", [headers.get("goldseam-min-position")])[-1]
     return after, wait_seconds(headers.get("prefer"))

@@ -67,8 +67,10 @@ class _Stores:
 
     def of(self, request: Request, tenant: str | None) -> EventStore:
         bound = request.scope.get("goldseam.tenant")
-        name = bound or tenant or DEFAULT_TENANT
         store = self._store()
+        if store.tenant != DEFAULT_TENANT and tenant not in (None, store.tenant):
+            raise Refusal(403, "forbidden", "this store is bound to another tenant")
+        name = bound or tenant or store.tenant
         return store if name == store.tenant else store.for_tenant(name)
 
 
@@ -98,7 +100,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {201: {"model": AppendedBody}}
 
 def _append_route(router: APIRouter, stores: _Stores) -> None:
     @router.post(
-        "/streams/{stream}",
+        "/streams/{stream:path}",
         status_code=201,
         responses={**documented(409, 412, 415, 428, 507), **_CREATED},
     )
@@ -118,8 +120,7 @@ def _append_route(router: APIRouter, stores: _Stores) -> None:
         expected = headers.expected_version(if_match, if_none_match, body.expected)
         events = [new_event(event, chosen.registry, _trace(traceparent)) for event in body.events]
         done = await _once(stores, chosen, [(stream, expected, events)], key, fence)
-        base = str(request.url.path)
-        return _created(done, {"Location": base, "ETag": headers.etag(done.version)})
+        return _created(done, {"Location": _path(request), "ETag": headers.etag(done.version)})
 
 
 def _append_all_route(router: APIRouter, stores: _Stores) -> None:
@@ -202,7 +203,7 @@ def _stream_route(router: APIRouter, stores: _Stores) -> None:
     page = _PAGE_ANSWERS
 
     @router.get(
-        "/streams/{stream}",
+        "/streams/{stream:path}",
         responses={**documented(404), **page, 304: {"description": "Not changed"}},
     )
     async def stream(
@@ -220,7 +221,7 @@ def _stream_route(router: APIRouter, stores: _Stores) -> None:
         if version == 0:
             raise Refusal(404, "not-found", f"stream {stream!r} has no events")
         tag = headers.etag(version)
-        if if_none_match is not None and tag in [part.strip() for part in if_none_match.split(",")]:
+        if headers.names_version(if_none_match, version):
             return Response(status_code=304, headers={"ETag": tag})
         if before is not None:
             events = await chosen.read_stream_backwards(stream, before=before, limit=limit)
@@ -235,7 +236,7 @@ def _stream_route(router: APIRouter, stores: _Stores) -> None:
 def _log_routes(router: APIRouter, stores: _Stores) -> None:
     page = _PAGE_ANSWERS
 
-    @router.get("/categories/{category}", responses={**documented(), **page})
+    @router.get("/categories/{category:path}", responses={**documented(), **page})
     async def category(
         request: Request,
         category: StreamPath,
@@ -345,8 +346,13 @@ def _trace(header: str | None) -> str | None:
     return header if header is not None and re.fullmatch(TRACEPARENT, header) else None
 
 
+def _path(request: Request) -> str:
+    """The path as a header can carry it, whatever the stream is called."""
+    return quote(request.scope["path"], safe="/")
+
+
 def _next(request: Request, after: object, limit: int, name: str = "after") -> str:
-    return f"{request.url.path}?{name}={quote(str(after), safe='')}&limit={limit}"
+    return f"{_path(request)}?{name}={quote(str(after), safe='')}&limit={limit}"
 
 
 def _json(

@@ -44,7 +44,7 @@ PatientWasAdmitted CancellationRequested SecurityUpdateReleased OpenPositionClos
 GuaranteedPriceAgreed MoneyFrozen CourierFoundParcel OfferWithdrawn TenantMovedOut
 SpeedingFineIssued FeedDelivered order_placed bank.deposit-applied account.opened ORDER_PLACED
 money-withdrawn W2Filed CurrencyExchanged PlanUpgraded SeedsSown BedsFreed ChessSetOrdered
-QuoteSentToCustomer
+QuoteSentToCustomer BidderOutbid
 """)
 
 BAD = {
