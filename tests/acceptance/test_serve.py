@@ -59,6 +59,42 @@ def test_a_token_is_shown_once_and_its_line_works(store_url: str, tmp_path: Path
     assert secret not in made.stdout
 
 
+def test_a_token_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    """Exit 4, and the command that mends it."""
+    made = goldseam("serve", "--new-token", "ann")
+    path = tmp_path / "tokens"
+    path.write_text(made.stdout)
+    path.chmod(0o644)
+    done = goldseam("serve", "--store", f"sqlite:///{tmp_path / 's.db'}", "--tokens", str(path))
+
+    assert 4 == done.returncode
+    assert "chmod 600" in done.stderr
+
+
+def test_without_its_extra_the_door_says_what_to_install() -> None:
+    """`import goldseam` neither needs nor loads it."""
+    program = (
+        "import sys; sys.modules['fastapi'] = None\n"
+        "import goldseam\n"
+        "assert not {'goldseam.http', 'starlette', 'uvicorn'} & set(sys.modules)\n"
+        "try: import goldseam.http\n"
+        "except goldseam.errors.MissingExtra as missing: print(missing)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert "goldseam[http]" in done.stdout
+
+
+def test_a_store_that_cannot_be_reached_is_exit_3() -> None:
+    """So a supervisor can tell it from a wrong command."""
+    done = goldseam("serve", "--store", "postgresql://nobody@127.0.0.1:1/none", "--port", "0")
+
+    assert 3 == done.returncode
+    assert "cannot be reached" in done.stderr
+
+
 def test_events_stream_live_and_resume(store_url: str) -> None:
     """Server-Sent Events carry the position; Last-Event-ID resumes after it."""
     with serve("--store", store_url) as port:
@@ -75,6 +111,22 @@ def test_events_stream_live_and_resume(store_url: str) -> None:
     assert ("3", "4") == (first["id"], live["id"])
     assert "text/event-stream" in stream.headers["Content-Type"]
     assert 4 == json.loads(live["data"])["version"]
+
+
+def test_a_server_that_is_told_to_stop_ends_its_followers(tmp_path: Path) -> None:
+    """The endless answer ends as it should, with nothing cut off."""
+    with serve("--store", f"sqlite:///{tmp_path / 's.db'}") as port:
+        call(port, "POST", "/v1/streams/a-1", EVENT)
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/v1/follow")
+        stream = connection.getresponse()
+        first = _frame(stream)
+    rest = stream.read()  # IncompleteRead if the answer was cut off
+    stream.close()
+    connection.close()
+
+    assert "1" == first["id"]
+    assert b"" == rest
 
 
 def _frame(stream: Any) -> dict[str, str]:

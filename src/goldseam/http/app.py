@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from goldseam.errors import GoldseamError
 from goldseam.http.auth import Authentication, Token
 from goldseam.http.bodies import Problem
+from goldseam.http.follow import Followers
 from goldseam.http.limits import BODY_BYTES_MAX, Limits
 from goldseam.http.problems import documented, install_problems, problem
 from goldseam.http.read_models import read_model_router
@@ -27,6 +28,8 @@ _SECURITY = {
     b"cache-control": b"no-store",
 }
 _NOT_READY: dict[int | str, dict[str, Any]] = {503: documented()[503]}
+_OPEN: dict[str, Any] = {"security": []}
+"""Needs no token: who watches the process has none."""
 
 
 def create_app(
@@ -59,7 +62,9 @@ def create_app(
         redirect_slashes=False,
     )
     install_problems(app)
-    app.include_router(store_router(lambda: application.store), prefix="/v1")
+    app.state.followers = Followers()
+    store = store_router(lambda: application.store, followers=app.state.followers)
+    app.include_router(store, prefix="/v1")
     app.include_router(read_model_router(lambda: application), prefix="/v1")
     _health(app, application)
     _document(app, secured=bool(tokens))
@@ -70,12 +75,12 @@ def create_app(
 
 
 def _health(app: FastAPI, application: Goldseam) -> None:
-    @app.get("/healthz", tags=["health"])
+    @app.get("/healthz", tags=["health"], openapi_extra=_OPEN)
     async def alive() -> Response:
         """The process answers."""
         return JSONResponse({"status": "alive"})
 
-    @app.get("/readyz", tags=["health"], responses=_NOT_READY)
+    @app.get("/readyz", tags=["health"], responses=_NOT_READY, openapi_extra=_OPEN)
     async def ready() -> Response:
         """The store can be reached and nothing is stuck."""
         try:

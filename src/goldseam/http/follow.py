@@ -24,14 +24,24 @@ PING_SECONDS = 15.0
 QUEUE_EVENTS = 256
 """Events waiting for a slow client; the log is read no faster than it takes them."""
 
+_Waiting = asyncio.Queue[Recorded[Any] | None]
+"""Events for one client; None ends its answer."""
+
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class Followers:
-    """Counts the clients that follow."""
+    """Counts the clients that follow, and ends them when the server stops."""
 
     def __init__(self, most: int = FOLLOWERS_MAX) -> None:
-        self._most, self._now = most, 0
+        self._most, self._queues = most, set[_Waiting]()
+
+    def close(self) -> None:
+        """End every answer after what it holds already; the clients resume elsewhere."""
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()  # not sent, so the client asks for it again
+            queue.put_nowait(None)
 
     def response(self, store: EventStore, after: int, category: str | None) -> Response:
         """An endless answer.
@@ -39,7 +49,7 @@ class Followers:
         Raises:
             Refusal: 429, too many follow already.
         """
-        if self._now >= self._most:
+        if len(self._queues) >= self._most:
             raise Refusal(429, "too-many-followers", "too many clients follow", Retry_After="5")
         body = self._counted(store, after, category)
         return StreamingResponse(body, headers=_HEADERS, media_type="text/event-stream")
@@ -47,21 +57,20 @@ class Followers:
     async def _counted(
         self, store: EventStore, after: int, category: str | None
     ) -> AsyncIterator[bytes]:
-        self._now += 1
+        queue: _Waiting = asyncio.Queue(QUEUE_EVENTS)
+        self._queues.add(queue)
         try:
             yield b"retry: 2000\n\n"
-            async with aclosing(_lines(store, after, category)) as lines:
+            async with aclosing(_lines(queue, store, after, category)) as lines:
                 async for line in lines:
                     yield line
         finally:
-            self._now -= 1
+            self._queues.discard(queue)
 
 
 async def _lines(
-    store: EventStore, after: int, category: str | None
+    queue: _Waiting, store: EventStore, after: int, category: str | None
 ) -> AsyncGenerator[bytes, None]:
-    queue: asyncio.Queue[Recorded[Any]] = asyncio.Queue(QUEUE_EVENTS)
-
     async def fill() -> None:
         async for event in store.follow(after=after, category=category):
             await queue.put(event)
@@ -71,7 +80,10 @@ async def _lines(
         while True:
             try:
                 async with asyncio.timeout(PING_SECONDS):
-                    frame = _frame(await queue.get())
+                    event = await queue.get()
+                if event is None:
+                    return
+                frame = _frame(event)
             except TimeoutError:
                 frame = b": ping\n\n"
             yield frame  # outside the timeout: a slow client is waited for, not cut off

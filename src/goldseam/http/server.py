@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from socket import socket
 
 import uvicorn
 from fastapi import FastAPI
 
 from goldseam.errors import Rejected
 from goldseam.http.auth import Token, is_loopback
+from goldseam.http.follow import Followers
 
 GRACEFUL_SECONDS = 10
-HEADER_COUNT_LIMIT_BYTES = 64 * 1024
+HEADER_BYTES_MAX = 64 * 1024
+UNREACHABLE = 3
+"""The exit code when the store or the port cannot be had."""
 
 
 class RefusedToListen(Rejected):
@@ -25,7 +30,7 @@ def serve(app: FastAPI, host: str, port: int, tokens: Sequence[Token]) -> None:
         RefusedToListen: ``host`` can be reached by others and there are no tokens.
     """
     check_listening(host, tokens)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -33,8 +38,25 @@ def serve(app: FastAPI, host: str, port: int, tokens: Sequence[Token]) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
-        h11_max_incomplete_event_size=HEADER_COUNT_LIMIT_BYTES,
+        http="h11",  # the one whose headers are bounded
+        h11_max_incomplete_event_size=HEADER_BYTES_MAX,
     )
+    server = _Server(config, app.state.followers)
+    server.run()
+    if not server.started:
+        sys.exit(UNREACHABLE)
+
+
+class _Server(uvicorn.Server):
+    """Ends the followers first: their answers have no end that it could wait for."""
+
+    def __init__(self, config: uvicorn.Config, followers: Followers) -> None:
+        super().__init__(config)
+        self._followers = followers
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        self._followers.close()
+        await super().shutdown(sockets)
 
 
 def check_listening(host: str, tokens: Sequence[Token]) -> None:
