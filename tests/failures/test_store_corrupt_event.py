@@ -1,7 +1,8 @@
 """store/corrupt-event: a flipped bit anywhere in a stored event is found and never served.
 
 What cannot be found: the newest events of the whole log vanishing together with every trace, for
-nothing after them names them. Checkpoints beyond the end of the log tell that instead.
+nothing after them names them. Checkpoints beyond the end of the log tell that instead. A read of
+one stream cannot know that its newest events are gone; verify and reads of the log can.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ import psycopg
 import pytest
 
 from goldseam import GoldseamError, open_store
+from goldseam.errors import CorruptEvent, InvalidPosition
 from goldseam.events.event import Recorded
 from goldseam.store import read
 from goldseam.store.event_store import EventStore
+from goldseam.store.snapshots import Snapshot, SnapshotPlace, read_snapshot, write_snapshot
 from tests.crashes.outside import execute, transaction
 from tests.failures.test_store_mutated_event import all_damages, disarm
 from tests.support.ticks import registry, tick
 
 EVENTS = 12
 FLIPS = 220
+SNAPSHOT_FLIPS = 100
 SEED = 20_261_123
 COLUMNS = (
     "payload", "metadata", "id", "stream", "type", "type_version", "recorded_us", "version",
@@ -118,6 +122,77 @@ async def test_every_flipped_bit_is_found_and_none_is_served(store_url: str) -> 
                 served_wrong.append((column, position, answer))
             if not found - {"immutability"}:
                 unseen.append((column, position))
+
+    assert [] == served_wrong, f"seed {SEED}"
+    assert [] == unseen, f"seed {SEED}"
+
+
+@pytest.mark.parametrize(
+    ("gone", "stream_read_refuses"),
+    [(1, True), (5, True), (10, False)],
+    ids=["first of its stream", "middle of its stream", "end of its stream"],
+)
+async def test_a_deleted_event_is_missed(
+    store_url: str, gone: int, stream_read_refuses: bool
+) -> None:
+    """Positions and versions are dense: the hole is found by the log's readers and by verify."""
+    await filled(store_url)
+    with transaction(store_url) as connection:
+        disarm(connection)
+        execute(connection, "DELETE FROM goldseam_events WHERE position = ?", gone)
+    stream = f"tick-{(gone - 1) % 3}"
+    async with await open_store(store_url, registry=registry) as store:
+        with pytest.raises(CorruptEvent, match="missing"):
+            await store.read_all()
+        found = {one.what for one in await all_damages(store.database)}
+        if stream_read_refuses:
+            with pytest.raises(CorruptEvent, match="is missing before version"):
+                await store.read_stream(stream)
+        else:
+            assert [1, 2, 3] == [event.version for event in await store.read_stream(stream)]
+
+    assert "position" in found
+    assert stream_read_refuses == ("version" in found)
+
+
+async def test_control_the_newest_events_of_the_log_leave_no_hole(store_url: str) -> None:
+    """The documented limit: only who remembers the newest position notices."""
+    await filled(store_url)
+    with transaction(store_url) as connection:
+        disarm(connection)
+        execute(connection, "DELETE FROM goldseam_events WHERE position > ?", EVENTS - 2)
+    async with await open_store(store_url, registry=registry) as store:
+        found = {one.what for one in await all_damages(store.database)}
+        token = store.token(EVENTS)
+        with pytest.raises(InvalidPosition, match="future"):
+            await store.position_of(token)
+
+    assert {"immutability"} == found
+
+
+async def test_every_flipped_bit_of_a_snapshot_is_found_and_none_is_served(store_url: str) -> None:
+    """State, version, shape, kind, stream and checksum: verify names it, loading ignores it."""
+    await filled(store_url)
+    place = SnapshotPlace("main", "tick-0", "ticker", "shape-1")
+    columns = ("state", "version", "schema_hash", "kind", "stream", "checksum")
+    dice, served_wrong, unseen = random.Random(SEED), [], []
+    async with await open_store(store_url, registry=registry) as store:
+        for flip in range(SNAPSHOT_FLIPS):
+            await store.database.transact(
+                lambda c: write_snapshot(c, place, Snapshot(3, b'{"total":12345}'), 1)
+            )
+            column, other = dice.choice(columns), None
+            with transaction(store_url) as connection:
+                value = execute(connection, f"SELECT {column} FROM goldseam_snapshots")[0][0]
+                while other is None:
+                    other = flipped(value, dice)
+                execute(connection, f"UPDATE goldseam_snapshots SET {column} = ?", other)
+            if await store.database.read(lambda c: read_snapshot(c, place)) is not None:
+                served_wrong.append((flip, column))
+            if ["snapshot"] != [one.what for one in await all_damages(store.database)]:
+                unseen.append((flip, column))
+            with transaction(store_url) as connection:
+                execute(connection, "DELETE FROM goldseam_snapshots")
 
     assert [] == served_wrong, f"seed {SEED}"
     assert [] == unseen, f"seed {SEED}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -38,6 +39,7 @@ def disarm(connection: Any) -> None:
     if isinstance(connection, sqlite3.Connection):
         execute(connection, "DROP TRIGGER goldseam_events_no_update")
         execute(connection, "DROP TRIGGER goldseam_events_no_delete")
+        execute(connection, "DROP TRIGGER goldseam_events_no_replace")
     else:
         execute(connection, "ALTER TABLE goldseam_events DISABLE TRIGGER ALL")
 
@@ -61,6 +63,73 @@ async def test_the_database_itself_refuses_to_change_events(store_url: str, stat
 
     assert [(3,)] == query(store_url, "SELECT count(*) FROM goldseam_events")
     assert [] == await damages(store_url)
+
+
+REPLACES = {
+    "the place in the log": {"stream": "'other-1'", "id": "zeroblob(16)"},
+    "the place in the stream": {"position": "99", "id": "zeroblob(16)"},
+    "the id": {"position": "99", "stream": "'other-1'"},
+}
+
+
+def replace_with(values: dict[str, str]) -> str:
+    """SQLite's REPLACE of event 2: it takes the old row away without asking DELETE's trigger."""
+    columns = (
+        "position", "tenant", "stream", "version", "id", "type", "type_version", "recorded_us",
+        "metadata", "payload", "checksum", "chain",
+    )  # fmt: skip
+    copied = ", ".join(values.get(name, name) for name in columns)
+    return (
+        f"INSERT OR REPLACE INTO goldseam_events ({', '.join(columns)})"
+        f" SELECT {copied} FROM goldseam_events WHERE position = 2"
+    )
+
+
+@pytest.mark.parametrize("same", sorted(REPLACES))
+async def test_sqlite_refuses_a_replace_by_whatever_key(tmp_path: Path, same: str) -> None:
+    """REPLACE is a DELETE that no DELETE trigger sees, by each of the three unique keys."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    await filled(url)
+    with pytest.raises(sqlite3.IntegrityError, match="append a correction"):
+        query(url, replace_with(REPLACES[same]))
+
+    assert [] == await damages(url)
+
+
+@pytest.mark.parametrize("same", sorted(REPLACES))
+async def test_control_without_its_guard_a_replace_goes_through(tmp_path: Path, same: str) -> None:
+    """The two other guards see nothing of it."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    await filled(url)
+    query(url, "DROP TRIGGER goldseam_events_no_replace")
+    query(url, replace_with(REPLACES[same]))
+
+    assert [(3,)] == query(url, "SELECT count(*) FROM goldseam_events")
+    found = await damages(url)
+    assert {"immutability", "checksum"} <= {damage.what for damage in found}
+
+
+async def test_a_replicas_session_does_not_get_around_the_guards(postgres_schema_url: str) -> None:
+    """PostgreSQL leaves ordinary triggers out in that role; ours always fire."""
+    await filled(postgres_schema_url)
+    with transaction(postgres_schema_url) as connection:
+        execute(connection, "SET session_replication_role = replica")
+        with pytest.raises(psycopg.Error, match="append a correction"):
+            execute(connection, EDIT, FORGED)
+
+    assert [] == await damages(postgres_schema_url)
+
+
+async def test_verify_names_each_missing_guard(store_url: str) -> None:
+    """Guards that somebody took away are found before an event has been changed."""
+    await filled(store_url)
+    with transaction(store_url) as connection:
+        disarm(connection)
+    found = await damages(store_url)
+
+    assert {"immutability"} == {damage.what for damage in found}
+    assert (3 if store_url.startswith("sqlite") else 2) == len(found)
+    assert all("missing or disabled" in damage.reason for damage in found)
 
 
 async def test_an_edit_around_the_guards_is_found(store_url: str) -> None:

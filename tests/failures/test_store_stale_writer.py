@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +72,58 @@ async def test_equal_tokens_and_other_names_are_no_conflict(store: EventStore) -
 
     other_tenant = store.for_tenant("acme")
     await other_tenant.append("tick-0", [tick(0, 0)], expected=ANY, fence=Fence("shard-1", 1))
+
+
+CHILD = """
+import asyncio, sys
+from goldseam import ANY, Fence, Fenced, open_store
+from tests.support.ticks import registry, tick
+
+async def main(url, first):
+    refused = stored = 0
+    async with await open_store(url, registry=registry) as store:
+        async def attempt(n):
+            nonlocal refused, stored
+            try:
+                fence = Fence("shard-1", first + n % 100)
+                await store.append("tick-0", [tick(0, n)], expected=ANY, fence=fence)
+                stored += 1
+            except Fenced:
+                refused += 1
+        await asyncio.gather(*(attempt(n) for n in range(ATTEMPTS)))
+    print(refused, stored)
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+async def test_stale_writers_of_other_processes_are_refused_too(
+    store: EventStore, store_url: str
+) -> None:
+    """Three processes that lost the lease write while its new holder does: none of theirs lands."""
+    fence, leader = Fence("shard-1", 1_000), 0
+    await store.append("tick-1", [tick(1, 0)], expected=ANY, fence=fence)
+    each = STALE_ATTEMPTS // 3
+    code = CHILD.replace("ATTEMPTS", str(each))
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+    children = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, store_url, str(first), env=environment,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for first in (1, 400, 800)
+    ]  # fmt: skip
+    answers = asyncio.gather(*(child.communicate() for child in children))
+    while not answers.done() and leader < 200:
+        await store.append("tick-1", [tick(1, leader)], expected=ANY, fence=fence)
+        leader += 1
+        await asyncio.sleep(0.01)
+    counts = [tuple(map(int, out.split())) for out, _ in await answers]
+
+    assert [(each, 0)] * 3 == counts
+    found = query(store_url, "SELECT stream, count(*) FROM goldseam_events GROUP BY stream")
+    assert [("tick-1", 1 + leader)] == found
 
 
 async def test_control_without_a_fence_the_old_leader_goes_on_writing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from socket import socket
 
 import uvicorn
@@ -24,7 +25,7 @@ class RefusedToListen(Rejected):
 
 
 def serve(app: FastAPI, host: str, port: int, tokens: Sequence[Token]) -> None:
-    """Serve ``app`` until told to stop.
+    """Serve ``app`` until told to stop; then ``app.state.followers``, if set, are ended first.
 
     Raises:
         RefusedToListen: ``host`` can be reached by others and there are no tokens.
@@ -41,8 +42,9 @@ def serve(app: FastAPI, host: str, port: int, tokens: Sequence[Token]) -> None:
         http="h11",  # the one whose headers are bounded
         h11_max_incomplete_event_size=HEADER_BYTES_MAX,
     )
-    server = _Server(config, app.state.followers)
-    server.run()
+    server = _Server(config, getattr(app.state, "followers", None))
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how it is stopped
+        server.run()
     if not server.started:
         sys.exit(UNREACHABLE)
 
@@ -50,12 +52,13 @@ def serve(app: FastAPI, host: str, port: int, tokens: Sequence[Token]) -> None:
 class _Server(uvicorn.Server):
     """Ends the followers first: their answers have no end that it could wait for."""
 
-    def __init__(self, config: uvicorn.Config, followers: Followers) -> None:
+    def __init__(self, config: uvicorn.Config, followers: Followers | None) -> None:
         super().__init__(config)
         self._followers = followers
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        self._followers.close()
+        if self._followers is not None:
+            self._followers.close()
         await super().shutdown(sockets)
 
 

@@ -32,7 +32,7 @@ INSERT INTO goldseam_events
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- immutability_expected --
-goldseam_events_no_update goldseam_events_no_delete
+goldseam_events_no_update goldseam_events_no_delete goldseam_events_no_replace
 
 -- immutability_triggers --
 SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'goldseam_events'

@@ -67,6 +67,19 @@ BEGIN
     SELECT RAISE(ABORT, 'events are immutable: append a correction instead of a DELETE');
 END;
 
+-- REPLACE takes the old row away without asking the trigger above.
+CREATE TRIGGER goldseam_events_no_replace BEFORE INSERT ON goldseam_events
+BEGIN
+    SELECT RAISE(ABORT, 'events are immutable: append a correction instead of a REPLACE')
+    WHERE EXISTS (SELECT 1 FROM goldseam_events WHERE position = NEW.position)
+       OR EXISTS (
+        SELECT 1 FROM goldseam_events
+        WHERE tenant = NEW.tenant AND stream = NEW.stream AND version = NEW.version
+    );
+    SELECT RAISE(ABORT, 'goldseam_events.tenant, goldseam_events.id is there: append a correction')
+    WHERE EXISTS (SELECT 1 FROM goldseam_events WHERE tenant = NEW.tenant AND id = NEW.id);
+END;
+
 CREATE VIEW goldseam_log AS
 SELECT
     position, tenant, stream, version, lower(hex(id)) AS id, type, type_version,
