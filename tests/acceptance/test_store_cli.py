@@ -106,3 +106,61 @@ def test_each_kind_of_trouble_has_its_exit_code(
     assert "" == done.stdout
     assert "Traceback" not in done.stderr
     assert "hunter2" not in done.stderr
+
+
+def test_passwords_are_never_shown(postgres_schema_url: str) -> None:
+    """Not by a command that works, not by one that fails, not in JSON."""
+    place = postgres_schema_url.partition("://")[2].rpartition("@")[2]
+    user = postgres_schema_url.partition("://")[2].partition("@")[0].partition(":")[0]
+    url = f"postgresql://{user}:hunter2@{place}"
+    wrong = f"postgresql://nobody-here:hunter2@{place}"
+    for arguments in (
+        ("store", "apply"), ("store", "info", "--json"), ("doctor",), ("doctor", "--json"),
+        ("store", "verify"),
+    ):  # fmt: skip
+        for store in (url, wrong):
+            done = goldseam(*arguments, GOLDSEAM_STORE=store)
+            assert "hunter2" not in done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+            assert (0 if store == url else 3) == done.returncode or arguments[0] == "doctor"
+
+
+def test_what_the_store_refuses_is_4_and_a_retry_is_not(store_url: str) -> None:
+    """A key used for something else is refused; the same command again is answered as before."""
+    goldseam("store", "apply", "--store", store_url)
+
+    def append(data: str) -> subprocess.CompletedProcess[str]:
+        command = ("stream", "append", "a-1", "Ticked", data, "--expected", "any", "--key", "k")
+        return goldseam(*command, "--store", store_url)
+
+    assert [0, 0, 4] == [append(data).returncode for data in ('{"n": 1}', '{"n": 1}', '{"n": 2}')]
+    assert [(1,)] == query(store_url, "SELECT count(*) FROM goldseam_events")
+
+
+def test_tail_sees_what_another_process_appends(store_url: str) -> None:
+    """Live: the follower is there first, the event comes later."""
+    goldseam("store", "apply", "--store", store_url)
+    tail = subprocess.Popen(
+        [sys.executable, "-m", "goldseam", "stream", "tail", "--after", "0", "--limit", "2",
+         "--json", "--store", store_url],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for n in range(2):
+        event = ("stream", "append", "a-1", "Ticked", f'{{"n": {n}}}', "--expected", str(n))
+        assert 0 == goldseam(*event, "--store", store_url).returncode
+    try:
+        lines = tail.communicate(timeout=60)[0].splitlines()
+    finally:
+        tail.kill()
+
+    assert [{"n": 0}, {"n": 1}] == [json.loads(line)["data"] for line in lines]
+
+
+def test_failures_are_listed_and_shown() -> None:
+    """The catalogue needs no store."""
+    listed = goldseam("failures", "list", "--json")
+    shown = goldseam("failures", "show", "store/corrupt-event", "--json")
+
+    assert (0, 0) == (listed.returncode, shown.returncode)
+    assert "store/corrupt-event" in listed.stdout
+    assert "store/corrupt-event" in json.dumps(json.loads(shown.stdout))

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import attrs
 import msgspec
+import psycopg
 import pydantic
 import pytest
 
@@ -18,6 +19,7 @@ from goldseam import (
     EXISTS,
     NEW,
     EventStore,
+    Fence,
     Metadata,
     NewEvent,
     Registry,
@@ -157,6 +159,80 @@ async def test_a_follower_sees_its_own_and_others_appends(
         await asyncio.wait_for(follower, 30)
 
     assert list(range(2, 44)) == seen
+
+
+async def test_a_follower_outlives_its_connections(
+    postgres_schema_url: str, postgres_url: str
+) -> None:
+    """Every connection of the store is ended from outside, again and again: nothing is missed."""
+    schema = postgres_schema_url.rpartition("=")[2]
+    mine = f"{postgres_schema_url}&application_name={schema}"
+    seen: list[int] = []
+    async with (
+        await open_store(postgres_schema_url, registry=registry) as writer,
+        await open_store(mine, registry=registry) as reader,
+    ):
+
+        async def follow() -> None:
+            async for event in reader.follow(after=0):
+                seen.append(event.position)
+                if len(seen) == 30:
+                    return
+
+        follower, ended = asyncio.create_task(follow()), 0
+        for n in range(30):
+            await writer.append("tick-1", [tick(1, n)], expected=n)
+            if n % 10 == 5:
+                with psycopg.connect(postgres_url, autocommit=True) as outside:
+                    ended += len(outside.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE application_name = %s", (schema,),
+                    ).fetchall())  # fmt: skip
+            await asyncio.sleep(0.02)
+        await asyncio.wait_for(follower, 60)
+
+    assert ended > 0
+    assert list(range(1, 31)) == seen
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tick",
+        "tick-",
+        "-tick",
+        "a b",
+        "a'b\"c",
+        "100%_x",
+        "\u00e9\u4e2d-\U0001f600",
+        "x" * 255,
+        "$$;--",
+    ],
+)
+async def test_odd_names_are_names(store: EventStore, name: str) -> None:
+    """Streams, keys, tenants and fences with quotes, wildcards, spaces and other alphabets."""
+    view = store.for_tenant(name)
+    fence = Fence(name, 1)
+    done = await view.append(name, [tick(0, 0)], expected=NEW, key=name, fence=fence)
+    again = await view.append(name, [tick(0, 1)], expected=1, fence=fence)
+
+    assert ({name: 1}, {name: 2}) == (done.versions, again.versions)
+    assert [(name, name)] * 2 == [(one.stream, one.tenant) for one in await view.read_stream(name)]
+    assert 2 == await view.stream_version(name)
+    assert [name] == [one[0] for one in await view.streams()]
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "a\nb", "\ud800", "x" * 256, 7, None])
+async def test_what_cannot_be_a_name_is_refused(store: EventStore, name: Any) -> None:
+    """Before anything is written, on writing and on reading alike."""
+    with pytest.raises(InvalidName):
+        await store.append(name, [tick(0, 0)], expected=NEW)
+    with pytest.raises(InvalidName):
+        await store.read_stream(name)
+    with pytest.raises(InvalidName):
+        store.for_tenant(name)
+
+    assert 0 == await store.head()
 
 
 async def test_metadata_comes_back_and_causes_are_linked(store: EventStore) -> None:
