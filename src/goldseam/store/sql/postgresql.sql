@@ -30,4 +30,4 @@ goldseam_events_immutable goldseam_events_no_truncate
 
 -- immutability_triggers --
 SELECT tgname FROM pg_trigger
-WHERE tgrelid = 'goldseam_events'::regclass AND tgenabled IN ('O', 'A')
+WHERE tgrelid = 'goldseam_events'::regclass AND tgenabled = 'A'
