@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NewType
-
 from goldseam.errors import InvalidName
-
-StreamName = NewType("StreamName", str)
 
 NAME_LENGTH_MAX = 255
 """Longest stream, tenant or projection name, in characters: fits every index of every back-end."""

@@ -20,9 +20,6 @@ from goldseam.reads.read_model import ReadModel
 from goldseam.reads.standing import Standing
 from goldseam.store.connection import Parameters, Row
 
-TOKEN_PATTERN = r"^(-?\d{1,19}|gs-[0-9a-f]{8}-\d{1,19}-[0-9a-f]{8})$"  # noqa: S105 -- a shape
-"""A plain position, or a token of one store."""
-
 After = Annotated[
     str | None,
     Query(description="The position or token of a write: the answer shows it, or says when."),

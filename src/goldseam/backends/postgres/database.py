@@ -253,6 +253,3 @@ def open_database(url: str) -> PostgresDatabase:
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-__all__ = ["PostgresDatabase", "open_database", "translate"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from goldseam.backends.sqlite.append import append_batch
@@ -53,6 +53,3 @@ def rollback(raw: sqlite3.Connection) -> None:
     """End a transaction without a trace; SQLite may have done so already."""
     if raw.in_transaction:
         raw.execute("ROLLBACK")
-
-
-ConnectOptions = Mapping[str, Any]

@@ -75,7 +75,7 @@ class SqliteDatabase:
 
     async def read_one(self, operation: Operation[T]) -> T:
         """Run ``operation``; here on one snapshot too."""
-        return await self._readers.run("DEFERRED", operation)
+        return await self.read(operation)
 
     async def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
         """Run one reading statement."""

@@ -6,7 +6,6 @@ import sqlite3
 
 from goldseam.errors import (
     Corrupt,
-    GoldseamError,
     IdempotencyMismatch,
     SchemaError,
     StoreFull,
@@ -38,8 +37,3 @@ def translate(error: sqlite3.Error) -> Exception:
     if "no such table: goldseam_" in text or "no such column: goldseam_" in text:
         return SchemaError(f"{text}; run `goldseam store apply`")
     return error
-
-
-def is_ours(error: Exception) -> bool:
-    """Whether ``error`` speaks goldseam's language already."""
-    return isinstance(error, GoldseamError)

@@ -71,9 +71,6 @@ WHERE tenant = :tenant AND stream > :after GROUP BY stream ORDER BY stream LIMIT
 -- list_tenants --
 SELECT tenant, count(*) FROM goldseam_events GROUP BY tenant ORDER BY tenant
 
--- store_identity --
-SELECT id FROM goldseam_store
-
 -- read_for_verification --
 SELECT {event_columns}, tenant, chain FROM goldseam_events
 WHERE position > :after ORDER BY position LIMIT :limit
@@ -91,9 +88,6 @@ ON CONFLICT (tenant, stream, kind) DO UPDATE SET
     checksum = excluded.checksum, recorded_us = excluded.recorded_us
 WHERE old.version < excluded.version OR old.schema_hash <> excluded.schema_hash
    OR old.checksum <> excluded.checksum
-
--- delete_snapshots --
-DELETE FROM goldseam_snapshots WHERE tenant = :tenant AND stream = :stream
 
 -- prune_keys --
 DELETE FROM goldseam_keys WHERE recorded_us < :before_us
