@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from goldseam.database.connection import Connection, Database
 from goldseam.projections.change_feed import feed_of, make_change_feed
-from goldseam.store.connection import Connection, Database
 
 ORDERS = """
 CREATE TABLE IF NOT EXISTS orders (

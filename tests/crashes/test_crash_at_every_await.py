@@ -18,9 +18,9 @@ import pytest
 from examples.bank.events import DepositApplied
 from goldseam import ANY, NEW, EventStore, NewEvent, handle, open_store
 from goldseam.commands.snapshots import SnapshotPolicy
+from goldseam.database.connection import Connection
+from goldseam.database.statements import statements
 from goldseam.resilience.clock import uuid7_bytes
-from goldseam.store.connection import Connection
-from goldseam.store.statements import statements
 from goldseam.testing.faults import CrashingDatabase, CrashPoint, crash_points, until_crash
 from tests.crashes.outside import holes, query, versions
 from tests.unit.commands.accounts import Account

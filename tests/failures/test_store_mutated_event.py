@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from goldseam import ANY, open_store
-from goldseam.store.connection import Database
+from goldseam.database.connection import Database
 from goldseam.store.verify import Damage, verify
 from tests.crashes.outside import execute, query, transaction
 from tests.support.ticks import registry, tick

@@ -16,9 +16,9 @@ from goldseam.cli.console import (
     show_table,
     store_option,
 )
+from goldseam.database.connection import Database
 from goldseam.errors import SchemaError
 from goldseam.runtime.wiring import open_store
-from goldseam.store.connection import Database
 
 
 class Finding(NamedTuple):

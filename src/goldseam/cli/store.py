@@ -17,12 +17,13 @@ from goldseam.cli.console import (
     show_table,
     store_option,
 )
+from goldseam.database import schema
+from goldseam.database.connection import Connection
+from goldseam.database.statements import statements
 from goldseam.resilience.clock import SystemClock, uuid7_bytes
 from goldseam.runtime.wiring import open_database, open_store
-from goldseam.store import schema
-from goldseam.store.connection import Connection
+from goldseam.store import identity
 from goldseam.store.retention import KEY_DAYS_KEPT, prune_keys
-from goldseam.store.statements import statements
 from goldseam.store.verify import Damage, verify
 
 DAMAGES_SHOWN = 100
@@ -126,7 +127,7 @@ def prune(store: str | None, days: int, as_json: bool) -> None:
 async def _plan(url: str) -> list[schema.Step]:
     database = open_database(url)
     try:
-        return await database.read(lambda c: schema.plan(c, "goldseam.store", "store"))
+        return await database.read(identity.plan)
     finally:
         await database.close()
 
@@ -136,7 +137,7 @@ async def _apply(url: str) -> list[schema.Migration]:
     clock = SystemClock()
 
     async def operation(connection: Connection) -> list[schema.Migration]:
-        return await schema.apply(connection, "goldseam.store", "store", clock, uuid7_bytes)
+        return await identity.apply(connection, clock, uuid7_bytes)
 
     try:
         return await database.transact(operation)

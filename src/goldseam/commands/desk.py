@@ -17,18 +17,18 @@ import msgspec
 from goldseam.commands.decider import Decider
 from goldseam.commands.load import Loaded, load
 from goldseam.commands.snapshots import SnapshotPolicy, StateCodec, state_codec
+from goldseam.database.connection import Connection, Operation
+from goldseam.database.statements import statements
 from goldseam.errors import InvalidName, VersionConflict
 from goldseam.events.event import Metadata, NewEvent
 from goldseam.events.positions import encode_token
 from goldseam.leadership.fencing import Fence
 from goldseam.resilience.clock import Clock
 from goldseam.store.batch import Appended
-from goldseam.store.connection import Connection, Operation
 from goldseam.store.expected import ExpectedVersion, holds, shown_expected
 from goldseam.store.idempotency import find_first_result
 from goldseam.store.read import Reader
 from goldseam.store.snapshots import Snapshot, SnapshotPlace, write_snapshot
-from goldseam.store.statements import statements
 from goldseam.telemetry.signals import signals
 
 S = TypeVar("S")

@@ -11,11 +11,11 @@ from goldseam.commands.decider import Decider
 from goldseam.commands.desk import ATTEMPTS, Desk, Handled, Order
 from goldseam.commands.ownership import NOBODY, Owner
 from goldseam.commands.snapshots import SnapshotPolicy
+from goldseam.database.connection import Operation
 from goldseam.events.event import Metadata
 from goldseam.leadership.fencing import Fence
 from goldseam.resilience.pause import Pause, jittered_pause
 from goldseam.store.batch import Appended
-from goldseam.store.connection import Operation
 from goldseam.store.event_store import EventStore
 from goldseam.store.expected import ExpectedVersion
 

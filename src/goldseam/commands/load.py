@@ -10,7 +10,7 @@ import msgspec
 
 from goldseam.commands.decider import Decider
 from goldseam.commands.snapshots import StateCodec
-from goldseam.store.connection import Connection
+from goldseam.database.connection import Connection
 from goldseam.store.read import PAGE_EVENTS, Reader
 from goldseam.store.snapshots import SnapshotPlace, read_snapshot
 from goldseam.telemetry.signals import signals

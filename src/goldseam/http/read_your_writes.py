@@ -13,12 +13,12 @@ from fastapi import Header, Query
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from goldseam.database.connection import Parameters, Row
 from goldseam.errors import GoldseamError, ReadModelBehind
 from goldseam.http.headers import wait_seconds
 from goldseam.http.problems import problem_of
 from goldseam.reads.read_model import ReadModel
 from goldseam.reads.standing import Standing
-from goldseam.store.connection import Parameters, Row
 
 After = Annotated[
     str | None,

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from itertools import count
 
+from goldseam.database.connection import Database
 from goldseam.events.registry import Registry, registry
 from goldseam.projections.checkpoint import Checkpoint
 from goldseam.projections.connection import SideEffect
@@ -16,7 +17,6 @@ from goldseam.projections.source import Page
 from goldseam.projections.tables import Tables
 from goldseam.projections.transaction import NOT_POISON, Applied, Job, PageTransaction
 from goldseam.resilience.clock import Clock
-from goldseam.store.connection import Database
 from goldseam.telemetry.signals import signals
 
 ATTEMPTS_MAX = 3

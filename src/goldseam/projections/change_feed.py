@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from goldseam.database.connection import Connection, Dialect
+from goldseam.database.schema import split_script
+from goldseam.database.statements import statements
 from goldseam.errors import InvalidName
 from goldseam.projections.tables import TABLE_NAME_LENGTH_MAX
-from goldseam.store.connection import Connection, Dialect
-from goldseam.store.schema import split_script
-from goldseam.store.statements import statements
 
 _NAME = re.compile(rf"[a-z][a-z0-9_]{{0,{TABLE_NAME_LENGTH_MAX - 1}}}")
 _TRIGGERS = {"inserted": "INSERT", "updated": "UPDATE", "deleted": "DELETE"}

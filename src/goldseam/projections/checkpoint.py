@@ -11,9 +11,9 @@ from typing import Literal
 
 import msgspec
 
+from goldseam.database.connection import Connection, Row
+from goldseam.database.statements import statements
 from goldseam.errors import CorruptCheckpoint, ProjectionError
-from goldseam.store.connection import Connection, Row
-from goldseam.store.statements import statements
 
 Role = Literal["live", "building", "retired"]
 State = Literal["running", "paused"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from goldseam.database.connection import Connection, Dialect, Parameters, Row
 from goldseam.projections.tables import Tables
-from goldseam.store.connection import Connection, Dialect, Parameters, Row
 
 SideEffect = Callable[[], Awaitable[object] | object] | Awaitable[object]
 

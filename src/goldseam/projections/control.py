@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from goldseam.database import schema
+from goldseam.database.connection import Connection, Operation
 from goldseam.errors import CorruptCheckpoint, ProjectionError
 from goldseam.projections import parking
 from goldseam.projections.applier import Applier
@@ -25,9 +27,6 @@ from goldseam.projections.checkpoint import (
 )
 from goldseam.projections.source import Source
 from goldseam.projections.tables import COLOURS
-from goldseam.resilience.clock import IdFactory
-from goldseam.store import schema
-from goldseam.store.connection import Connection, Operation
 
 PACKAGE, PART = "goldseam.projections", "projections"
 
@@ -40,7 +39,7 @@ class Control:
         self._database, self._tables = applier.database, applier.tables
         self.name = applier.projection.name
 
-    async def prepare(self, new_id: IdFactory) -> Checkpoint:
+    async def prepare(self) -> Checkpoint:
         """Make the tables and the checkpoint if they are missing; the live checkpoint.
 
         Raises:
@@ -50,7 +49,7 @@ class Control:
         head, clock = await self._source.head(), self._applier.clock
 
         async def operation(connection: Connection) -> Checkpoint:
-            await schema.apply(connection, PACKAGE, PART, clock, new_id)
+            await schema.apply(connection, PACKAGE, PART, clock)
             found = await lock(connection, self.name)
             if not found:
                 return await self._start(connection, generation=1, quiet_until=head)

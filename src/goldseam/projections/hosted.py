@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from goldseam.database.connection import Database
 from goldseam.events.registry import Registry, registry
 from goldseam.projections.advances import Advances
 from goldseam.projections.applier import Applier
@@ -18,8 +19,7 @@ from goldseam.projections.rebuild import Progress, Rebuild
 from goldseam.projections.retry import Mender, Retried
 from goldseam.projections.runner import Runner
 from goldseam.projections.source import Source
-from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
-from goldseam.store.connection import Database
+from goldseam.resilience.clock import Clock, SystemClock
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -54,10 +54,9 @@ class HostedProjection:
         advances: Advances | None = None,
         registry: Registry = registry,
         clock: Clock | None = None,
-        new_id: IdFactory = uuid7_bytes,
     ) -> None:
         self.projection, self.source, self.database = projection, source, database
-        self.clock, self._new_id = clock or SystemClock(), new_id
+        self.clock = clock or SystemClock()
         self.advances = advances or Advances()
         self.applier = Applier(projection, database, self.clock, registry=registry)
         self.runner = Runner(self.applier, source, self.advances)
@@ -75,7 +74,7 @@ class HostedProjection:
 
     async def prepare(self) -> Checkpoint:
         """Make the tables and the checkpoint if they are missing. See :class:`Control`."""
-        return await self._control.prepare(self._new_id)
+        return await self._control.prepare()
 
     async def status(self) -> Status:
         """Where it stands.

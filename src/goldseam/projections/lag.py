@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
+from goldseam.database.connection import Connection, Database
 from goldseam.projections.checkpoint import live_of, load
 from goldseam.projections.parking import count
 from goldseam.projections.source import Source
 from goldseam.resilience.clock import MICROSECONDS_PER_SECOND, Clock
-from goldseam.store.connection import Connection, Database
 from goldseam.telemetry.signals import signals
 
 

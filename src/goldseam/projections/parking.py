@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
+from goldseam.database.connection import Connection, Parameters, Row
+from goldseam.database.statements import statements
 from goldseam.events.event import Recorded
 from goldseam.projections.checkpoint import Checkpoint
-from goldseam.store.connection import Connection, Parameters, Row
-from goldseam.store.statements import statements
 
 PARKED_SEQUENCES_MAX = 1_000
 """More stopped sequences than this are no poison events but a broken projection: it stops."""

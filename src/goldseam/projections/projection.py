@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from goldseam.database.connection import Dialect
 from goldseam.errors import ProjectionError
 from goldseam.events.event import Recorded
 from goldseam.events.names import checked_name
 from goldseam.events.registry import Registry
 from goldseam.projections.connection import ProjectionConnection
 from goldseam.projections.tables import Tables
-from goldseam.store.connection import Dialect
 
 NAME_LENGTH_MAX = 100
 """Longest name of a projection: it is a label of every metric."""

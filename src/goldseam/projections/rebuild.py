@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from goldseam.database.connection import Connection
 from goldseam.errors import CommitUnknown, ProjectionError, StoreUnavailable
 from goldseam.projections import parking
 from goldseam.projections.advances import Advances
@@ -28,7 +29,6 @@ from goldseam.projections.checkpoint import (
 from goldseam.projections.source import Page, Source
 from goldseam.projections.tables import other
 from goldseam.projections.transaction import PageTransaction
-from goldseam.store.connection import Connection
 
 REBUILD_PAGE_EVENTS = 5_000
 """Events of one transaction of a rebuild: nobody waits for it, so throughput decides."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from goldseam.database.connection import Connection
 from goldseam.errors import ProjectionError
 from goldseam.events.event import Recorded
 from goldseam.projections import parking
@@ -16,7 +17,6 @@ from goldseam.projections.connection import ProjectionConnection
 from goldseam.projections.parking import Parked, described
 from goldseam.projections.source import Source
 from goldseam.projections.transaction import NOT_POISON, run_handler
-from goldseam.store.connection import Connection
 
 REASON_LENGTH_MAX = 300
 

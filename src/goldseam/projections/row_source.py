@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from goldseam.database.connection import Database, Row
+from goldseam.database.statements import statements
 from goldseam.errors import InvalidPosition
 from goldseam.events.event import Recorded
 from goldseam.events.names import DEFAULT_TENANT
 from goldseam.projections.change_feed import feed_of
 from goldseam.projections.source import Alarm, Page
-from goldseam.store.connection import Database, Row
-from goldseam.store.statements import statements
 
 POLL_SECONDS = 0.1
 """How often the feed is looked at: plain tables do not notify."""

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from goldseam.database.statements import statements
 from goldseam.events.event import Recorded
 from goldseam.store.event_store import EventStore
-from goldseam.store.statements import statements
 
 
 class Page(msgspec.Struct, frozen=True, gc=False):

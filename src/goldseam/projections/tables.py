@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from hashlib import sha256
 
+from goldseam.database.connection import Connection, Dialect
+from goldseam.database.schema import split_script
 from goldseam.errors import InvalidName, ProjectionError
-from goldseam.store.connection import Connection, Dialect
-from goldseam.store.schema import split_script
 
 TABLE_NAME_LENGTH_MAX = 40
 """With the colour and the name of an index behind it, a name still fits PostgreSQL's 63."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from goldseam.database.connection import Connection, Parameters
 from goldseam.errors import (
     CommitUnknown,
     Corrupt,
@@ -34,7 +35,6 @@ from goldseam.projections.projection import Projection
 from goldseam.projections.source import Page
 from goldseam.projections.tables import Tables
 from goldseam.resilience.blocking import run_blocking
-from goldseam.store.connection import Connection, Parameters
 
 NOT_POISON = (Superseded, StoreUnavailable, CommitUnknown, Corrupt, SchemaError, MemoryError)
 """Errors that say nothing about the event: the database, the disk, the machine."""

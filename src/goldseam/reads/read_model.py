@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
+from goldseam.database.connection import Connection, Database, Dialect, Parameters, Row
 from goldseam.errors import CorruptCheckpoint, InvalidInput, ReadModelBehind
 from goldseam.projections.advances import Advances
 from goldseam.projections.projection import Projection
 from goldseam.projections.tables import Tables
 from goldseam.reads.standing import Standing, standing
 from goldseam.resilience.clock import Clock, SystemClock
-from goldseam.store.connection import Connection, Database, Dialect, Parameters, Row
 from goldseam.store.event_store import EventStore
 from goldseam.telemetry.signals import signals
 

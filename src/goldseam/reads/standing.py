@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from goldseam.database.connection import Connection
+from goldseam.database.statements import statements
 from goldseam.errors import CorruptCheckpoint, ProjectionError
 from goldseam.projections.checkpoint import checked
-from goldseam.store.connection import Connection
-from goldseam.store.statements import statements
 
 _CHECKPOINT_COLUMNS = 12
 

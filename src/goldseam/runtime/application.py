@@ -8,6 +8,7 @@ from typing import Any
 
 from goldseam.commands.handle import Handled
 from goldseam.commands.handle import handle as handle_command
+from goldseam.database.connection import Database, Parameters, Row
 from goldseam.errors import CorruptCheckpoint, InvalidInput, ProjectionError
 from goldseam.events.registry import Registry, registry
 from goldseam.projections.advances import Advances
@@ -19,7 +20,6 @@ from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
 from goldseam.runtime.projecting import keep_lag_known, keep_rebuilding
 from goldseam.runtime.supervisor import Supervisor
 from goldseam.runtime.wiring import open_database, open_store
-from goldseam.store.connection import Database, Parameters, Row
 from goldseam.store.event_store import EventStore
 
 CLOSE_SECONDS = 10.0
@@ -118,7 +118,6 @@ class Goldseam:
             advances=self._advances,
             registry=self._registry,
             clock=self._clock,
-            new_id=self._new_id,
         )
         try:
             await hosted.prepare()

@@ -7,6 +7,7 @@ from inspect import ismethod
 from typing import Any, TypeVar
 from uuid import UUID
 
+from goldseam.database.connection import Operation
 from goldseam.errors import InvalidInput, StoreReadOnly
 from goldseam.events.event import Metadata
 from goldseam.events.names import checked_name
@@ -15,11 +16,11 @@ from goldseam.leadership.fencing import Fence
 from goldseam.resilience.clock import Clock, SystemClock, uuid7_bytes
 from goldseam.resilience.pause import no_pause
 from goldseam.store.batch import Appended, answer
-from goldseam.store.connection import Connection, Operation
+from goldseam.store.connection import LogConnection
 from goldseam.store.expected import ExpectedVersion
+from goldseam.store.identity import store_identity
 from goldseam.store.prepare import Preparer
 from goldseam.store.read import Reader
-from goldseam.store.schema import store_identity
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ WRAPPERS_MAX = 4
 """Session, connection, pool proxy, driver: deeper than that nobody wraps."""
 
 
-def callers_connection(connection: object, *, writing: bool = False) -> Connection:
+def callers_connection(connection: object, *, writing: bool = False) -> LogConnection:
     """The Connection port on a caller's connection; ``writing`` asks for an open transaction.
 
     Raises:
@@ -50,7 +51,7 @@ def callers_connection(connection: object, *, writing: bool = False) -> Connecti
     )
 
 
-def _sqlite(raw: Any, *, writing: bool) -> Connection:
+def _sqlite(raw: Any, *, writing: bool) -> LogConnection:
     from goldseam.backends.sqlite.connection import SqliteConnection
 
     if writing and not raw.in_transaction:
@@ -61,7 +62,7 @@ def _sqlite(raw: Any, *, writing: bool) -> Connection:
     return SqliteConnection(_PlainRows(raw))  # type: ignore[arg-type]
 
 
-def _postgres(raw: Any, *, writing: bool) -> Connection:
+def _postgres(raw: Any, *, writing: bool) -> LogConnection:
     from goldseam.backends.postgres.connection import BlockingPostgresConnection
 
     if writing and raw.autocommit and raw.info.transaction_status.name == "IDLE":
@@ -93,7 +94,7 @@ class _PlainRows:
 class TransactionLedger:
     """One caller's transaction as a command's ledger. Never commits or rolls it back."""
 
-    def __init__(self, connection: Connection, tenant: str, registry: Registry) -> None:
+    def __init__(self, connection: LogConnection, tenant: str, registry: Registry) -> None:
         self.connection = connection
         self.tenant = checked_name("tenant", tenant)
         self.reader = Reader(registry, self.tenant)

@@ -7,11 +7,12 @@ from importlib.util import find_spec
 from typing import cast
 from urllib.parse import urlsplit
 
+from goldseam.database.connection import Connection
 from goldseam.errors import InvalidName, MissingExtra
 from goldseam.events.registry import Registry, registry
 from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
-from goldseam.store import schema
-from goldseam.store.connection import Connection, Database
+from goldseam.store import identity
+from goldseam.store.connection import LogDatabase
 from goldseam.store.event_store import EventStore
 from goldseam.store.group_commit import RETRY_SECONDS
 from goldseam.store.prepare import EVENT_BYTES_MAX
@@ -25,7 +26,7 @@ _BUILT_IN = {
 _NEEDS = {"postgresql": ("psycopg", "postgres"), "postgres": ("psycopg", "postgres")}
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str) -> LogDatabase:
     """The database behind ``url``; connects when it is first used.
 
     Raises:
@@ -35,7 +36,7 @@ def open_database(url: str) -> Database:
     scheme = urlsplit(url).scheme
     if scheme in _NEEDS and find_spec(_NEEDS[scheme][0]) is None:
         raise MissingExtra(f"{scheme}://", _NEEDS[scheme][1])
-    return cast(Database, _opener(scheme)(url))  # type: ignore[operator]
+    return cast(LogDatabase, _opener(scheme)(url))  # type: ignore[operator]
 
 
 def _opener(scheme: str) -> object:
@@ -77,16 +78,16 @@ async def open_store(
 
     async def prepare(connection: Connection) -> None:
         if apply:
-            await schema.apply(connection, "goldseam.store", "store", clock, new_id)
+            await identity.apply(connection, clock, new_id)
         else:
-            await schema.check(connection, "goldseam.store", "store")
+            await identity.check(connection)
 
     try:
         if apply:
             await database.transact(prepare)
         else:
             await database.read(prepare)
-        store_id = await database.read_one(schema.store_identity)
+        store_id = await database.read_one(identity.store_identity)
     except BaseException:
         await database.close()
         raise

@@ -1,55 +1,23 @@
-"""The two ports every database back-end implements.
-
-A ``Connection`` is what transactional code awaits, and nothing else. A blocking back-end
-implements the same coroutines without ever suspending, so one core serves both colours.
-"""
+"""What a database must also do to hold the log: judge and store a batch of appends."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from goldseam.store.batch import Batch, Verdict
-
-T = TypeVar("T")
-
-Dialect = Literal["sqlite", "postgresql"]
-Row = tuple[Any, ...]
-Parameters = Mapping[str, object]
-Operation = Callable[["Connection"], Coroutine[Any, Any, T]]
+from goldseam.database.connection import Connection, Database
+from goldseam.store.batch import Batch, Verdict
 
 
-class Connection(Protocol):
-    """One connection inside a transaction that somebody else began and will end.
-
-    SQL uses ``:name`` parameters on every back-end.
-    """
-
-    dialect: Dialect
-
-    async def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
-        """Run one statement; its rows, or an empty list.
-
-        Raises:
-            StoreUnavailable, StoreFull, SchemaError: by the kind of the driver's error.
-        """
-        ...
-
-    async def execute_many(self, sql: str, rows: Sequence[Parameters]) -> None:
-        """Run one statement for each of ``rows``, in as few round trips as the driver can."""
-        ...
+class LogConnection(Connection, Protocol):
+    """A connection that can append."""
 
     async def append(self, batch: Batch) -> list[Verdict]:
         """Judge and store ``batch`` under the store's lock; one verdict for each append."""
         ...
 
 
-class Database(Protocol):
-    """A database with its own connections; the only thing that begins and ends transactions."""
-
-    dialect: Dialect
-    url: str
+class LogDatabase(Database, Protocol):
+    """A database that can append."""
 
     async def append(self, batch: Batch) -> list[Verdict]:
         """Store ``batch`` in one transaction of its own.
@@ -58,28 +26,4 @@ class Database(Protocol):
             StoreUnavailable: it surely was not stored.
             CommitUnknown: the connection was lost after the batch was sent.
         """
-        ...
-
-    async def transact(self, operation: Operation[T]) -> T:
-        """Run ``operation`` in one write transaction; commit when it returns."""
-        ...
-
-    async def read(self, operation: Operation[T]) -> T:
-        """Run ``operation`` on one unchanging snapshot of the database."""
-        ...
-
-    async def read_one(self, operation: Operation[T]) -> T:
-        """Run an ``operation`` whose statements need not see the same snapshot."""
-        ...
-
-    async def fetch(self, sql: str, parameters: Parameters = {}) -> list[Row]:
-        """Run one reading statement on its own."""
-        ...
-
-    def notifications(self) -> AsyncIterator[None]:
-        """Yields whenever somebody, in any process, may have appended; reconnects by itself."""
-        ...
-
-    async def close(self) -> None:
-        """Give back every connection and thread. May be called twice."""
         ...

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+from goldseam.database.connection import Operation
+from goldseam.database.statements import statements
 from goldseam.errors import InvalidPosition, StoreUnavailable
 from goldseam.events.event import Metadata, Recorded
 from goldseam.events.names import DEFAULT_TENANT, checked_name
@@ -14,16 +16,15 @@ from goldseam.events.positions import encode_token, parse_token
 from goldseam.events.registry import Registry, registry
 from goldseam.leadership.fencing import Fence
 from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
-from goldseam.store import schema
+from goldseam.store import identity
 from goldseam.store.batch import Appended, answer
-from goldseam.store.connection import Database, Operation
+from goldseam.store.connection import LogDatabase
 from goldseam.store.expected import ExpectedVersion
 from goldseam.store.follow import Changes
 from goldseam.store.group_commit import RETRY_SECONDS, GroupCommit
 from goldseam.store.idempotency import find_first_result
 from goldseam.store.prepare import EVENT_BYTES_MAX, Preparer
 from goldseam.store.read import PAGE_EVENTS, POSITION_END, Reader
-from goldseam.store.statements import statements
 from goldseam.telemetry.signals import signals
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ class EventStore:
 
     def __init__(
         self,
-        database: Database,
+        database: LogDatabase,
         store_id: UUID,
         *,
         registry: Registry = registry,
@@ -275,7 +276,7 @@ class EventStore:
 
     async def check(self) -> None:
         """Whether the tables are what this version needs; see ``goldseam store check``."""
-        await self._read(lambda c: schema.check(c, "goldseam.store", "store"))
+        await self._read(identity.check)
 
     async def close(self) -> None:
         """Commit what is queued and give back every connection."""

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from goldseam.database.connection import Database
 from goldseam.errors import StoreUnavailable
-from goldseam.store.connection import Database
 
 POLL_SECONDS = 1.0
 """How long a follower trusts silence: a lost notification costs at most this."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from goldseam.errors import CommitUnknown, GoldseamError, StoreFull, StoreUnavailable
 from goldseam.resilience.clock import Clock
 from goldseam.store.batch import Append, Verdict, unknown
-from goldseam.store.connection import Database
+from goldseam.store.connection import LogDatabase
 from goldseam.telemetry.signals import signals
 
 BATCH_APPENDS_MAX = 256
@@ -47,7 +47,7 @@ class GroupCommit:
 
     def __init__(
         self,
-        database: Database,
+        database: LogDatabase,
         clock: Clock,
         committed: Callable[[int], None],
         retry_seconds: float = RETRY_SECONDS,

@@ -5,10 +5,10 @@ From the guide, "Idempotency Patterns: Idempotency Key".
 
 from __future__ import annotations
 
+from goldseam.database.connection import Connection
+from goldseam.database.statements import statements
 from goldseam.errors import IdempotencyMismatch
 from goldseam.events.names import KEY_LENGTH_MAX, checked_name
-from goldseam.store.connection import Connection
-from goldseam.store.statements import statements
 
 FirstResult = tuple[int, int, dict[str, int]]
 """Last position, first position, and the stream's version of a write that is stored already."""

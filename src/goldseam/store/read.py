@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID
 from zlib import crc32
 
+from goldseam.database.connection import Connection, Row
+from goldseam.database.statements import statements
 from goldseam.errors import CorruptEvent, InvalidName
 from goldseam.events.checksum import StreamSeeds
 from goldseam.events.event import Recorded
 from goldseam.events.names import DEFAULT_TENANT, checked_name
 from goldseam.events.registry import Registry
-from goldseam.store.connection import Connection, Row
-from goldseam.store.statements import statements
 from goldseam.telemetry.signals import signals
 
 PAGE_EVENTS = 1_000

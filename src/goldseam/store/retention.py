@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from goldseam.database.connection import Connection, Database
+from goldseam.database.statements import statements
 from goldseam.resilience.clock import Clock
-from goldseam.store.connection import Connection, Database
-from goldseam.store.statements import statements
 
 KEY_DAYS_KEPT = 30
 """Days a key is kept unless said otherwise: longer than any client goes on retrying."""

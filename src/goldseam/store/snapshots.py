@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from zlib import crc32
 
-from goldseam.store.connection import Connection
-from goldseam.store.statements import statements
+from goldseam.database.connection import Connection
+from goldseam.database.statements import statements
 from goldseam.telemetry.signals import signals
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
+from goldseam.database.connection import Database
+from goldseam.database.statements import statements
 from goldseam.events.checksum import (
     ChainWalk,
     content_checksum,
@@ -18,9 +20,7 @@ from goldseam.events.checksum import (
     stream_seed,
 )
 from goldseam.events.registry import type_seed
-from goldseam.store.connection import Database
 from goldseam.store.snapshots import snapshot_checksum
-from goldseam.store.statements import statements
 from goldseam.telemetry.signals import signals
 
 PAGE_EVENTS = 2_000

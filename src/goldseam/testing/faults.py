@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
+from goldseam.database.connection import Connection, Dialect, Operation, Parameters, Row
 from goldseam.store.batch import Batch, Verdict
-from goldseam.store.connection import (
-    Connection,
-    Database,
-    Dialect,
-    Operation,
-    Parameters,
-    Row,
-)
+from goldseam.store.connection import LogConnection, LogDatabase
 
 T = TypeVar("T")
 
@@ -71,7 +65,7 @@ class CrashPoint:
 class CrashingConnection:
     """A connection that crashes at one of its awaits."""
 
-    def __init__(self, connection: Connection, point: CrashPoint) -> None:
+    def __init__(self, connection: LogConnection, point: CrashPoint) -> None:
         self.connection, self.point = connection, point
         self.dialect: Dialect = connection.dialect
 
@@ -95,14 +89,14 @@ class CrashingConnection:
 class CrashingDatabase:
     """A database that crashes at one await: inside a transaction, at its commit, at its answer."""
 
-    def __init__(self, database: Database, point: CrashPoint) -> None:
+    def __init__(self, database: LogDatabase, point: CrashPoint) -> None:
         self.database, self.point = database, point
         self.dialect: Dialect = database.dialect
         self.url = database.url
 
     async def append(self, batch: Batch) -> list[Verdict]:
         """One transaction around the append, so that each of its awaits can be the last."""
-        return await self.transact(lambda connection: connection.append(batch))
+        return await self.transact(lambda c: cast(LogConnection, c).append(batch))
 
     async def transact(self, operation: Operation[T]) -> T:
         """The awaits of ``operation``, then that of the commit's answer."""
@@ -134,7 +128,7 @@ class CrashingDatabase:
         operation: Operation[T],
     ) -> T:
         def crashing(connection: Connection) -> Coroutine[Any, Any, T]:
-            return operation(CrashingConnection(connection, self.point))
+            return operation(CrashingConnection(cast(LogConnection, connection), self.point))
 
         result = await run(crashing)
         # The transaction has ended; whether its answer arrives is the next moment to die.

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from goldseam.database.connection import Dialect
+from goldseam.database.schema import migrations, split_script
 from goldseam.errors import InvalidName
-from goldseam.store.connection import Dialect
 from goldseam.store.expected import ANY, EXISTS, NEW, checked_expected, holds, shown_expected
-from goldseam.store.schema import migrations, split_script
 
 
 @pytest.mark.parametrize(

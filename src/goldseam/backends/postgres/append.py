@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from goldseam.backends.postgres.arrays import byteas, int2, int2s, int4s, int8, int8s, texts, uuids
+from goldseam.database.statements import statements
 from goldseam.store.batch import Append, Batch, Outcome, StoredEvent, Verdict
 from goldseam.store.expected import holds
-from goldseam.store.statements import statements
 
 _SQL = statements("goldseam.store", "postgresql")
 

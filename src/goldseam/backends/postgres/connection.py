@@ -13,8 +13,8 @@ from psycopg import errors, generators, pq, rows
 from goldseam.backends.postgres.append import APPEND_CAREFULLY, parameters
 from goldseam.backends.postgres.errors import translate
 from goldseam.backends.postgres.results import batch_verdicts
+from goldseam.database.connection import Dialect, Parameters, Row
 from goldseam.store.batch import Batch, Verdict
-from goldseam.store.connection import Dialect, Parameters, Row
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _STATEMENTS_REMEMBERED = 1024

@@ -15,9 +15,9 @@ from goldseam.backends.postgres.connection import AsyncPostgresConnection
 from goldseam.backends.postgres.errors import first_line, is_lost, translate
 from goldseam.backends.postgres.lane import Lane
 from goldseam.backends.postgres.read_lane import ReadLane
+from goldseam.database.connection import Dialect, Operation, Parameters, Row
 from goldseam.errors import CommitUnknown, InvalidName, StoreUnavailable
 from goldseam.store.batch import Batch, Verdict
-from goldseam.store.connection import Dialect, Operation, Parameters, Row
 from goldseam.telemetry.signals import signals
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from psycopg.adapt import Transformer
 from goldseam.backends.postgres.append import numbered
 from goldseam.backends.postgres.errors import translate
 from goldseam.backends.postgres.lane import Lane
+from goldseam.database.connection import Dialect, Parameters, Row
 from goldseam.store.batch import Batch, Verdict
-from goldseam.store.connection import Dialect, Parameters, Row
 
 _INT8, _TEXT, _BYTEA, _UUID = 20, 25, 17, 2950
 _WIRE: dict[type, tuple[int, Callable[[Any], bytes]]] = {

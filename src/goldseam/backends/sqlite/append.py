@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from goldseam.database.connection import Parameters, Row
+from goldseam.database.statements import statements
 from goldseam.events.checksum import chain, placed_checksum
 from goldseam.store.batch import Append, Batch, StreamWrite, Verdict
-from goldseam.store.connection import Parameters, Row
 from goldseam.store.expected import holds
-from goldseam.store.statements import statements
 
 if TYPE_CHECKING:
     Head = tuple[int, bytes]

@@ -8,8 +8,8 @@ from typing import Any
 
 from goldseam.backends.sqlite.append import append_batch
 from goldseam.backends.sqlite.errors import translate
+from goldseam.database.connection import Dialect, Parameters, Row
 from goldseam.store.batch import Batch, Verdict
-from goldseam.store.connection import Dialect, Parameters, Row
 
 
 class SqliteConnection:

@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from goldseam.backends.sqlite.append import append_batch
 from goldseam.backends.sqlite.workers import Workers
+from goldseam.database.connection import Connection, Dialect, Operation, Parameters, Row
 from goldseam.errors import IdempotencyMismatch, InvalidName
 from goldseam.store.batch import Batch, Verdict
-from goldseam.store.connection import Connection, Dialect, Operation, Parameters, Row
 
 T = TypeVar("T")
 

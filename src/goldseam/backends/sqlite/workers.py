@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from goldseam.backends.sqlite.connection import SqliteConnection, begin, rollback
 from goldseam.backends.sqlite.errors import translate
+from goldseam.database.connection import Operation
 from goldseam.errors import CommitUnknown, StoreFull, StoreUnavailable
 from goldseam.resilience.blocking import run_blocking
-from goldseam.store.connection import Operation
 
 T = TypeVar("T")
 _Job = tuple[str, Operation[Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]

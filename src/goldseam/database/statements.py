@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from goldseam.store.connection import Dialect
+from goldseam.database.connection import Dialect
 
 _NAME = re.compile(r"^-- ([a-z_]+) --$", re.MULTILINE)
 _FRAGMENT = re.compile(r"\{([a-z_]+)\}")

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
 from typing import Literal, NamedTuple
-from uuid import UUID
 
+from goldseam.database.connection import Connection, Dialect
 from goldseam.errors import SchemaError
-from goldseam.resilience.clock import Clock, IdFactory
-from goldseam.store.connection import Connection, Dialect
+from goldseam.resilience.clock import Clock
 
 _FILE = re.compile(r"(\d{4})_(pre|post)_(\w+)\.sql")
 _APPLY_LOCK = 1735355493
@@ -67,9 +66,7 @@ async def plan(connection: Connection, package: str, part: str) -> list[Step]:
     return [Step(one, _state(one, applied.get(one.number))) for one in shipped]
 
 
-async def apply(
-    connection: Connection, package: str, part: str, clock: Clock, new_id: IdFactory
-) -> list[Migration]:
+async def apply(connection: Connection, package: str, part: str, clock: Clock) -> list[Migration]:
     """Apply what is pending, inside the caller's transaction; returns what was applied.
 
     Raises:
@@ -85,8 +82,6 @@ async def apply(
         if step.state == "pending":
             await _apply_one(connection, part, step.migration, clock)
             done.append(step.migration)
-    if part == "store":
-        await _ensure_identity(connection, clock, new_id)
     return done
 
 
@@ -103,14 +98,6 @@ async def check(connection: Connection, package: str, part: str) -> None:
         raise SchemaError(
             f"the {part} needs migration(s) {', '.join(pending)}; run `goldseam store apply`"
         )
-
-
-async def store_identity(connection: Connection) -> UUID:
-    """The store's own id, which its position tokens carry."""
-    rows = await connection.fetch("SELECT id FROM goldseam_store")
-    if not rows:
-        raise SchemaError("the store has no identity; run `goldseam store apply`")
-    return UUID(str(rows[0][0]))
 
 
 def _refuse_changed(steps: Sequence[Step], part: str) -> None:
@@ -159,12 +146,6 @@ async def _apply_one(connection: Connection, part: str, one: Migration, clock: C
     )
 
 
-async def _ensure_identity(connection: Connection, clock: Clock, new_id: IdFactory) -> None:
-    if not await connection.fetch("SELECT id FROM goldseam_store"):
-        identity = {"id": str(UUID(bytes=new_id())), "now": clock.now_us()}
-        await connection.fetch(_IDENTIFY[connection.dialect], identity)
-
-
 def split_script(sql: str) -> list[str]:
     """The statements of a script; bodies between $$ or BEGIN and END; stay whole."""
     statements: list[str] = []
@@ -188,13 +169,6 @@ def split_script(sql: str) -> list[str]:
         statements.append("\n".join(current))
     return [f"{s};" if s.rstrip().endswith("END") and "TRIGGER" in s else s for s in statements]
 
-
-_IDENTIFY: dict[Dialect, str] = {
-    "sqlite": "INSERT INTO goldseam_store (one, id, created_us) VALUES (1, :id, :now)",
-    "postgresql": (
-        "INSERT INTO goldseam_store (one, id, created_us) VALUES (1, CAST(:id AS uuid), :now)"
-    ),
-}
 
 _JOURNAL: dict[Dialect, str] = {
     "sqlite": (

@@ -1,0 +1,1 @@
+"""The port to an SQL database: connections, statements by name, numbered migrations."""
