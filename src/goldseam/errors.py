@@ -7,7 +7,9 @@ GoldseamError
 │   ├── InvalidName             a stream, tenant, key or event name that cannot be stored
 │   ├── UnknownEventType        a name or class that nobody registered
 │   ├── InvalidPosition         a position token that this store never gave out
-│   └── DuplicateRegistration   one name for two classes
+│   ├── DuplicateRegistration   one name for two classes
+│   ├── UpcasterGap             a chain of upcasters with a hole
+│   └── KeysMissing             personal fields and no keys to seal or open them with
 ├── Rejected                the store said no; nothing was written
 │   ├── VersionConflict         the stream is not at the expected version
 │   ├── Fenced                  a newer fencing token has been seen
@@ -20,6 +22,8 @@ GoldseamError
 │   ├── CorruptEvent
 │   ├── CorruptSnapshot
 │   └── CorruptCheckpoint
+├── UnreadableEvent         an intact event that this program's classes cannot read
+│   └── UpcastFailed            its upcasters cannot bring it up to date
 ├── ReadModelBehind         the read model has not reached the position asked for
 ├── ProjectionError         a projection that cannot go on
 ├── SchemaError             the database's tables are not what this version needs
@@ -115,6 +119,37 @@ class DuplicateRegistration(InvalidInput):
         super().__init__(
             f"event type {name!r} version {version} is registered for {first} already and cannot "
             f"also mean {second}; give one of them another name or version"
+        )
+
+
+class UpcasterGap(InvalidInput):
+    """A chain of upcasters does not reach the newest version of its event type."""
+
+    failure = "versioning/upcasting"
+
+    def __init__(self, name: str, version: int, newest: int) -> None:
+        self.name, self.version, self.newest = name, version, newest
+        fact = (
+            f"no upcaster leads on from version {version}"
+            if version < newest
+            else f"upcasters lead to version {version}"
+        )
+        super().__init__(
+            f"event type {name!r}: {fact}, the newest class is version {newest}; declare "
+            f"@upcaster({name!r}, {min(version, newest)}) or register the class of that version"
+        )
+
+
+class KeysMissing(InvalidInput):
+    """An event has personal fields, and the store was opened without keys."""
+
+    failure = "privacy/encrypt-at-write"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"event type {name!r} has personal fields and this store was opened without keys; "
+            "open it with open_store(..., vault=...), nothing personal is written in clear"
         )
 
 
@@ -264,6 +299,30 @@ class CorruptCheckpoint(Corrupt):
             f"checkpoint of projection {projection!r} cannot be trusted: {reason}; "
             f"run `goldseam projections rebuild {projection}`"
         )
+
+
+class UnreadableEvent(GoldseamError):
+    """A stored event is intact, and the classes of this program cannot read it."""
+
+    failure = "versioning/old-event-misread"
+
+    def __init__(self, name: str, version: int, reason: str) -> None:
+        self.name, self.version, self.reason = name, version, reason
+        super().__init__(
+            f"stored event {name!r} version {version} does not fit its class: {reason}; raise the "
+            f"class's version and declare @upcaster({name!r}, {version}); the event is intact"
+        )
+
+
+class UpcastFailed(UnreadableEvent):
+    """An upcaster raised or returned nonsense: the event is held, never passed over."""
+
+    failure = "versioning/upcasting"
+
+    def __init__(self, name: str, version: int, reason: str) -> None:
+        super().__init__(name, version, reason)
+        fact = f"upcaster of event type {name!r} version {version} failed: {reason}"
+        self.args = (f"{fact}; mend it, the stored event is intact",)
 
 
 class ReadModelBehind(GoldseamError):

@@ -20,7 +20,7 @@ import pytest
 from goldseam import GoldseamError, open_store
 from goldseam.errors import CorruptEvent, InvalidPosition
 from goldseam.events.event import Recorded
-from goldseam.store import read
+from goldseam.store import decode
 from goldseam.store.event_store import EventStore
 from goldseam.store.snapshots import Snapshot, SnapshotPlace, read_snapshot, write_snapshot
 from tests.crashes.outside import execute, transaction
@@ -225,7 +225,7 @@ async def test_control_without_the_checksum_a_flipped_bit_is_served_as_good(
 
         __hash__ = int.__hash__
 
-    monkeypatch.setattr(read, "crc32", lambda *_: Anything())
+    monkeypatch.setattr(decode, "crc32", lambda *_: Anything())
     async with await open_store(store_url, registry=registry) as store:
         events = await store.read_stream("tick-0")
 

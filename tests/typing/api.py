@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, assert_type
+from typing import assert_type
 
 import msgspec
 
@@ -17,13 +17,13 @@ from goldseam import (
     Fence,
     Handled,
     Metadata,
-    Recorded,
     blocking,
     event,
     handle,
     open_store,
 )
 from goldseam.commands.decider import Decider as DeciderClass
+from goldseam.store.decode import Page
 from goldseam.testing import scenario
 
 
@@ -96,7 +96,7 @@ async def the_answers_know_the_state() -> None:
         metadata=Metadata(actor="ada"),
     )
     assert_type(appended, Appended)
-    assert_type(await store.read_stream("account-1"), list[Recorded[Any]])
+    assert_type(await store.read_stream("account-1"), Page)
     await store.append("account-1", [Deposited(amount=1)])  # type: ignore[call-arg]
 
 

@@ -12,7 +12,7 @@ S = TypeVar("S")
 E = TypeVar("E")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decider(Generic[C, S, E]):
     """How one kind of thing decides.
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from goldseam.commands.decider import Decider
-from goldseam.commands.load import Loaded, load
+from goldseam.commands.load import Loaded, Shelf, load
 from goldseam.commands.snapshots import SnapshotPolicy, StateCodec, state_codec
 from goldseam.database.connection import Connection, Operation
 from goldseam.database.statements import statements
@@ -27,7 +27,7 @@ from goldseam.resilience.clock import Clock
 from goldseam.store.batch import Appended
 from goldseam.store.expected import ExpectedVersion, holds, shown_expected
 from goldseam.store.idempotency import find_first_result
-from goldseam.store.read import Reader
+from goldseam.store.sealing import personal_subjects
 from goldseam.store.snapshots import Snapshot, SnapshotPlace, write_snapshot
 from goldseam.telemetry.signals import signals
 
@@ -54,19 +54,18 @@ class Handled(NamedTuple, Generic[S]):
     replayed: bool = False
 
 
-class Ledger(Protocol):
+class Ledger(Shelf, Protocol):
     """Where a command reads and writes: an event store, or a caller's own transaction."""
 
     tenant: str
-    reader: Reader
     clock: Clock
 
     async def identity(self) -> UUID:
         """The store's own id, for position tokens."""
         ...
 
-    async def read(self, operation: Operation[T]) -> T:
-        """Run reading statements."""
+    async def seal_state(self, subjects: frozenset[str], state: bytes) -> bytes | None:
+        """A snapshot's bytes, sealed if they are about somebody; None if one is forgotten."""
         ...
 
     async def append(
@@ -159,7 +158,7 @@ class Desk(Generic[S]):
         """One decision; None when somebody was faster and there is an attempt left."""
         order = self._order
         started = self._ledger.clock.monotonic()
-        loaded = await self._ledger.read(self._load)
+        loaded = await self._load()
         seconds = self._ledger.clock.monotonic() - started
         if order.expected is not None and not holds(order.expected, loaded.version):
             raise VersionConflict(order.stream, shown_expected(order.expected), loaded.version)
@@ -185,21 +184,16 @@ class Desk(Generic[S]):
         state = copy.deepcopy(loaded.state)
         for fact in facts:
             state = self._decider.evolve(state, fact)
-        await self._keep_snapshot(loaded.replayed + len(facts), seconds, state, done.version)
+        replayed = loaded.replayed + len(facts)
+        subjects = loaded.subjects | personal_subjects(self._ledger.reader.decoder.registry, facts)
+        await self._keep_snapshot(replayed, seconds, state, done.version, subjects)
         return Handled(done.position, done.token, done.version, facts, state, done.replayed)
 
-    async def _load(self, connection: Connection) -> Loaded[S]:
-        return await load(
-            connection,
-            self._ledger.reader,
-            self._decider,
-            self._order.stream,
-            self._place,
-            self._codec,
-        )
+    async def _load(self) -> Loaded[S]:
+        return await load(self._ledger, self._decider, self._order.stream, self._place, self._codec)
 
     async def _answer_again(self, position: int, version: int) -> Handled[S]:
-        loaded = await self._ledger.read(self._load)
+        loaded = await self._load()
         token = encode_token(await self._ledger.identity(), position)
         return Handled(position, token, version, (), loaded.state, replayed=True)
 
@@ -208,19 +202,20 @@ class Desk(Generic[S]):
         token = encode_token(await self._ledger.identity(), position)
         return Handled(position, token, loaded.version, (), loaded.state)
 
-    async def _keep_snapshot(self, replayed: int, seconds: float, state: S, version: int) -> None:
+    async def _keep_snapshot(
+        self, replayed: int, seconds: float, state: S, version: int, subjects: frozenset[str]
+    ) -> None:
         """Never load-bearing: the facts are stored, so no snapshot may fail the command now."""
         codec, place, policy = self._codec, self._place, self._snapshots
         if codec is None or place is None or policy is None or not policy.wants(replayed, seconds):
             return
         now_us = self._ledger.clock.now_us()
-
-        async def operation(connection: Connection) -> None:
-            snapshot = Snapshot(version, codec.encode(state))
-            await write_snapshot(connection, place, snapshot, now_us)
-
         try:
-            await self._ledger.keep(operation)
+            encoded = await self._ledger.seal_state(subjects, codec.encode(state))
+            if encoded is None:
+                return
+            snapshot = Snapshot(version, encoded)
+            await self._ledger.keep(lambda c: write_snapshot(c, place, snapshot, now_us))
         except Exception:  # whatever it was: the next load replays the events
             signals.count("goldseam_snapshots_ignored_total")
 

@@ -16,8 +16,10 @@ from goldseam.events.event import Metadata
 from goldseam.leadership.fencing import Fence
 from goldseam.resilience.pause import Pause, jittered_pause
 from goldseam.store.batch import Appended
+from goldseam.store.decode import Page
 from goldseam.store.event_store import EventStore
 from goldseam.store.expected import ExpectedVersion
+from goldseam.store.sealing import open_state, seal_state
 
 __all__ = ["ATTEMPTS", "Handled", "handle"]
 
@@ -123,6 +125,15 @@ class _StoreLedger:
 
     async def read(self, operation: Operation[T]) -> T:
         return await self._store.database.read_one(operation)
+
+    async def open_sealed(self, page: Page) -> Page:
+        return await self._store.open_sealed(page)
+
+    async def open_state(self, state: bytes) -> tuple[bytes, frozenset[str]] | None:
+        return await open_state(self._store.sealer, self.tenant, state)
+
+    async def seal_state(self, subjects: frozenset[str], state: bytes) -> bytes | None:
+        return await seal_state(self._store.sealer, self.tenant, subjects, state)
 
     async def append(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,16 +50,16 @@ def _checked(name: str, kind: type, encode: Encode, decode: Decode) -> tuple[Enc
         except RecursionError:
             raise InvalidEvent(name, "it is nested too deeply") from None
         except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
-            raise InvalidEvent(name, _without_values(error)) from None
+            raise InvalidEvent(name, without_values(error)) from None
         return payload
 
     return encode_checked, decode
 
 
-def _without_values(error: Exception) -> str:
+def without_values(error: Exception) -> str:
     """What went wrong, without the values: messages end in logs, values may be personal."""
     if isinstance(error, msgspec.ValidationError | NotFinite):
-        return str(error)
+        return _QUOTED.sub("...", str(error))
     if isinstance(error, UnicodeError):
         return "a text has characters that UTF-8 cannot encode (lone surrogates)"
     if isinstance(error, OverflowError):
@@ -132,6 +133,7 @@ def _pydantic_decoder(kind: Any) -> Decode:
     return decode
 
 
+_QUOTED = re.compile(r"(['\"]).*\1")
 _MAY_BE_FLOAT = (
     msgspec.inspect.AnyType,
     msgspec.inspect.CustomType,

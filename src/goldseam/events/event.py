@@ -37,6 +37,11 @@ def encode_metadata(metadata: Metadata) -> bytes:
     return _NO_METADATA_BYTES if metadata is NO_METADATA else _metadata_encoder.encode(metadata)
 
 
+def decode_metadata(metadata: bytes) -> Metadata:
+    """The metadata of its stored form."""
+    return _metadata_decoder.decode(metadata)
+
+
 class NewEvent(msgspec.Struct, frozen=True):
     """An event with an id or metadata of its own, to be appended.
 
@@ -53,6 +58,7 @@ class Recorded(msgspec.Struct, Generic[E], frozen=True, gc=False):
     """A fact as the log keeps it.
 
     ``position`` counts the whole store from 1 without holes; ``version`` counts its stream from 1.
+    ``shredded`` names the fields whose subject is forgotten: they hold stand-ins of their type.
     """
 
     position: int
@@ -65,6 +71,7 @@ class Recorded(msgspec.Struct, Generic[E], frozen=True, gc=False):
     recorded_us: int
     id_bytes: bytes
     metadata_bytes: bytes
+    shredded: tuple[str, ...] = ()
 
     @property
     def id(self) -> UUID:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import is_dataclass
-from typing import Any, TypeVar, dataclass_transform, get_type_hints, overload
+from typing import Any, Protocol, TypeVar, dataclass_transform, get_type_hints, overload
 from zlib import crc32
 
 import msgspec
 
 from goldseam.errors import DuplicateRegistration, InvalidName, UnknownEventType
 from goldseam.events.codec import Decode, Encode, checked_json, codec_for
+from goldseam.events.event import Recorded
 from goldseam.events.names import checked_name
+from goldseam.events.personal import PersonalField, personal_fields
 
 C = TypeVar("C", bound=type)
 
@@ -20,14 +22,27 @@ TYPE_VERSION_MAX = 32_767
 
 
 class EventType:
-    """One registered event class: its stable name, its version, and how it becomes bytes."""
+    """One registered event class: its stable name, its version, and how it becomes bytes.
 
-    __slots__ = ("decode", "encode", "kind", "name", "seed", "version")
+    ``plain``: the stored bytes are what ``decode`` takes; otherwise something has to be opened
+    or upcast first.
+    """
 
-    def __init__(self, name: str, version: int, kind: type, encode: Encode, decode: Decode) -> None:
+    __slots__ = ("decode", "encode", "kind", "name", "personal", "plain", "seed", "version")
+
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        kind: type,
+        encode: Encode,
+        decode: Decode,
+        personal: tuple[PersonalField, ...] = (),
+    ) -> None:
         self.name, self.version, self.kind = name, version, kind
-        self.encode, self.decode = encode, decode
+        self.encode, self.decode, self.personal = encode, decode, personal
         self.seed = type_seed(name, version)
+        self.plain = not personal
 
     def __repr__(self) -> str:
         return f"EventType({self.name!r}, version={self.version})"
@@ -39,16 +54,41 @@ def type_seed(name: str, version: int) -> int:
 
 
 class Untyped(msgspec.Struct, frozen=True):
-    """An event of a name that no class is registered for, in a registry that allows it."""
+    """An event of a name that no class is registered for, in a registry that allows it.
+
+    Also what a tolerant reader gets for an event that its class or upcasters cannot read;
+    ``unreadable`` then says why, and the event must be held, not passed over.
+    """
 
     name: str
     version: int
     payload: msgspec.Raw | dict[str, Any]
+    unreadable: str = ""
 
     def fields(self) -> dict[str, Any]:
         """The event's fields as plain values."""
         payload = self.payload
         return payload if isinstance(payload, dict) else msgspec.json.decode(bytes(payload))
+
+
+class Past:
+    """Stands for the class of an older version that only upcasters still know."""
+
+
+Upcaster = Callable[..., Any]
+"""From the fields of one version to those of the next; see goldseam.versioning.upcasting."""
+
+
+class Corrections(Protocol):
+    """What is known of corrections; see goldseam.healing."""
+
+    def is_correction(self, kind: type) -> bool:
+        """Whether events of this class correct others."""
+        ...
+
+    def effective(self, events: Sequence[Recorded[Any]]) -> list[Recorded[Any]]:
+        """The history as corrected: originals with their new values, corrections left out."""
+        ...
 
 
 class Registry:
@@ -64,9 +104,35 @@ class Registry:
         self.by_name: dict[tuple[str, int], EventType] = {}
         """Every known type by name and version; read it, register through ``register``."""
         self._by_class: dict[type, EventType] = {}
+        self.upcasters: dict[tuple[str, int], Upcaster] = {}
+        """What makes a newer version of an older one; see goldseam.versioning.upcasting."""
+        self.corrections: Corrections | None = None
+        """The declared corrections, if there are any; see goldseam.healing."""
 
     def __iter__(self) -> Iterator[EventType]:
-        return iter(self.by_name.values())
+        return (one for one in self.by_name.values() if one.kind is not Past)
+
+    def current(self, name: str) -> EventType | None:
+        """The newest class of the event type ``name``, or None."""
+        versions = [one for one in self if one.name == name and one.kind is not Untyped]
+        return max(versions, key=lambda one: one.version, default=None)
+
+    def add_upcaster(self, name: str, version: int, upcaster: Upcaster) -> None:
+        """Read events of ``name`` and ``version`` through ``upcaster`` from now on.
+
+        Raises:
+            DuplicateRegistration: there is another one for this version.
+        """
+        checked_name("event type", name)
+        known = self.upcasters.get((name, version))
+        if known is not None and _qualified(known) != _qualified(upcaster):
+            raise DuplicateRegistration(name, version, repr(known), repr(upcaster))
+        self.upcasters[name, version] = upcaster
+        existing = self.by_name.get((name, version))
+        if existing is None or existing.kind is Untyped:
+            existing = EventType(name, version, Past, _encode_past, _decode_past)
+            self.by_name[name, version] = existing
+        existing.plain = False
 
     def register(self, kind: type, *, name: str | None = None, version: int = 1) -> EventType:
         """Give ``kind`` its stable ``name`` (its class name unless said) and ``version``.
@@ -79,9 +145,11 @@ class Registry:
         if not 1 <= version <= TYPE_VERSION_MAX:
             raise InvalidName("event version", version, f"it must be 1 to {TYPE_VERSION_MAX}")
         known = self.by_name.get((name, version))
-        if known is not None and not _same_class(known.kind, kind):
+        taken = known is not None and known.kind not in (Past, Untyped)
+        if known is not None and taken and not _same_class(known.kind, kind):
             raise DuplicateRegistration(name, version, repr(known.kind), repr(kind))
-        event_type = EventType(name, version, kind, *codec_for(name, kind))
+        event_type = EventType(name, version, kind, *codec_for(name, kind), personal_fields(kind))
+        event_type.plain &= (name, version) not in self.upcasters
         self.by_name[name, version] = event_type
         self._by_class[kind] = event_type
         return event_type
@@ -138,6 +206,18 @@ class Registry:
             return declared
 
         return declare if kind is None else declare(kind)
+
+
+def _qualified(upcaster: Upcaster) -> tuple[str, str]:
+    return getattr(upcaster, "__module__", ""), getattr(upcaster, "__qualname__", repr(upcaster))
+
+
+def _encode_past(event: object) -> bytes:
+    raise InvalidName("event", type(event).__name__, "its version is only read, never written")
+
+
+def _decode_past(payload: bytes) -> Any:
+    return msgspec.json.decode(payload)
 
 
 def _same_class(one: type, other: type) -> bool:

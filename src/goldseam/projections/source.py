@@ -93,9 +93,7 @@ class StoreSource:
             events = await self._store.read_all(after=after, limit=limit)
         else:
             events = await self._store.read_category(self._category, after=after, limit=limit)
-        if len(events) == limit:
-            return Page(events, events[-1].position)
-        return Page(events, max(until, events[-1].position if events else 0))
+        return Page(events, events.end if events.full else max(until, events.end))
 
     async def recorded_us_after(self, position: int) -> int | None:
         """When the oldest event above ``position`` was recorded."""

@@ -19,6 +19,7 @@ from goldseam.errors import (
     SchemaError,
     StoreUnavailable,
     UnknownEventType,
+    UnreadableEvent,
 )
 from goldseam.events.event import Recorded
 from goldseam.events.registry import Untyped
@@ -199,6 +200,8 @@ async def run_handler(job: Job, events: Sequence[Recorded[Any]], db: ProjectionC
     if job.names:
         for event in events:
             if type(event.data) is Untyped:
+                if event.data.unreadable:
+                    raise UnreadableEvent(event.type, event.type_version, event.data.unreadable)
                 raise UnknownEventType(event.type, event.type_version)
     if db.dialect == "sqlite":
         run_blocking(job.projection.apply_batch(events, db))

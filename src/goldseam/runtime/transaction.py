@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from goldseam.database.connection import Operation
-from goldseam.errors import InvalidInput, StoreReadOnly
+from goldseam.errors import InvalidInput, KeysMissing, StoreReadOnly
 from goldseam.events.event import Metadata
 from goldseam.events.names import checked_name
 from goldseam.events.registry import Registry
@@ -17,10 +17,12 @@ from goldseam.resilience.clock import Clock, SystemClock, uuid7_bytes
 from goldseam.resilience.pause import no_pause
 from goldseam.store.batch import Appended, answer
 from goldseam.store.connection import LogConnection
+from goldseam.store.decode import Page
 from goldseam.store.expected import ExpectedVersion
 from goldseam.store.identity import store_identity
 from goldseam.store.prepare import Preparer
 from goldseam.store.read import Reader
+from goldseam.store.sealing import open_state, seal_state
 
 T = TypeVar("T")
 
@@ -108,6 +110,20 @@ class TransactionLedger:
     async def read(self, operation: Operation[T]) -> T:
         """Run it in the transaction."""
         return await operation(self.connection)
+
+    async def open_sealed(self, page: Page) -> Page:
+        """Refused: a blocking caller has no way to the keys yet."""
+        if page.sealed:
+            raise KeysMissing(page[page.sealed[0]].type)
+        return page
+
+    async def open_state(self, state: bytes) -> tuple[bytes, frozenset[str]] | None:
+        """A snapshot's bytes; None if they are sealed."""
+        return await open_state(None, self.tenant, state)
+
+    async def seal_state(self, subjects: frozenset[str], state: bytes) -> bytes | None:
+        """A snapshot's bytes; None if they are about somebody."""
+        return await seal_state(None, self.tenant, subjects, state)
 
     async def append(
         self,

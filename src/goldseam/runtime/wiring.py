@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from goldseam.database.connection import Connection
@@ -16,6 +16,11 @@ from goldseam.store.connection import LogDatabase
 from goldseam.store.event_store import EventStore
 from goldseam.store.group_commit import RETRY_SECONDS
 from goldseam.store.prepare import EVENT_BYTES_MAX
+from goldseam.store.sealing import Sealer
+from goldseam.versioning.upcasting import check_upcasters
+
+if TYPE_CHECKING:
+    from goldseam.privacy.state import Keys
 
 _GROUP = "goldseam.backends"
 _BUILT_IN = {
@@ -59,6 +64,7 @@ async def open_store(
     new_id: IdFactory = uuid7_bytes,
     event_bytes_max: int = EVENT_BYTES_MAX,
     retry_seconds: float = RETRY_SECONDS,
+    vault: Keys | None = None,
 ) -> EventStore:
     """Open the event store behind ``url``: ``sqlite:///shop.db`` or ``postgresql://...``.
 
@@ -68,11 +74,14 @@ async def open_store(
         registry: the event classes; by default all that ``@event`` has declared.
         event_bytes_max: largest payload of one event.
         retry_seconds: how long an unreachable store is tried again before an append fails.
+        vault: the keys of personal data; see :func:`goldseam.open_vault`. Who opened it closes it.
 
     Raises:
+        UpcasterGap: the upcasters of an event type do not lead to its newest class.
         SchemaError: the tables are not what this version needs.
         StoreUnavailable: the database cannot be reached.
     """
+    check_upcasters(registry)
     clock = clock or SystemClock()
     database = open_database(url)
 
@@ -99,4 +108,11 @@ async def open_store(
         new_id=new_id,
         event_bytes_max=event_bytes_max,
         retry_seconds=retry_seconds,
+        sealer=None if vault is None else _sealer(vault),
     )
+
+
+def _sealer(vault: Keys) -> Sealer:
+    from goldseam.privacy.sealing import VaultSealer  # needs the extra "privacy"
+
+    return VaultSealer(vault)

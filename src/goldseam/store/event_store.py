@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from goldseam.database.connection import Operation
+from goldseam.database.connection import Connection, Operation
 from goldseam.database.statements import statements
-from goldseam.errors import InvalidPosition, StoreUnavailable
+from goldseam.errors import InvalidPosition, KeysMissing, StoreUnavailable
 from goldseam.events.event import Metadata, Recorded
 from goldseam.events.names import DEFAULT_TENANT, checked_name
 from goldseam.events.positions import encode_token, parse_token
@@ -19,12 +19,15 @@ from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
 from goldseam.store import identity
 from goldseam.store.batch import Appended, answer
 from goldseam.store.connection import LogDatabase
+from goldseam.store.decode import Page
 from goldseam.store.expected import ExpectedVersion
 from goldseam.store.follow import Changes
 from goldseam.store.group_commit import RETRY_SECONDS, GroupCommit
 from goldseam.store.idempotency import find_first_result
 from goldseam.store.prepare import EVENT_BYTES_MAX, Preparer
+from goldseam.store.raw import RawEvent, raw_page
 from goldseam.store.read import PAGE_EVENTS, POSITION_END, Reader
+from goldseam.store.sealing import Sealer, Sealing, personal_subjects
 from goldseam.telemetry.signals import signals
 
 T = TypeVar("T")
@@ -49,8 +52,10 @@ class EventStore:
         new_id: IdFactory = uuid7_bytes,
         event_bytes_max: int = EVENT_BYTES_MAX,
         retry_seconds: float = RETRY_SECONDS,
+        sealer: Sealer | None = None,
     ) -> None:
         self.database, self.store_id, self.registry = database, store_id, registry
+        self.sealer = sealer
         self.clock = clock or SystemClock()
         self._new_id, self._event_bytes_max = new_id, event_bytes_max
         self.changes = Changes(database)
@@ -124,10 +129,38 @@ class EventStore:
 
         ``fingerprint`` is what a second use of ``key`` is compared with, instead of the events.
         """
+        sealing = None if self.sealer is None else await self._sealing(writes)
         append = self._preparer.append(
-            writes, key=key, fence=fence, metadata=metadata, fingerprint=fingerprint
+            writes,
+            key=key,
+            fence=fence,
+            metadata=metadata,
+            fingerprint=fingerprint,
+            sealing=sealing,
         )
         return answer(append, await self._commits.append(append), self.store_id)
+
+    async def _sealing(self, writes: Sequence[StreamEvents]) -> Sealing | None:
+        """The keys for the personal fields among the events."""
+        events = (event for _, _, events in writes for event in events)
+        subjects = personal_subjects(self.registry, events)
+        if not subjects or self.sealer is None:
+            return None
+        return await self.sealer.sealing(self.tenant, subjects)
+
+    async def open_sealed(self, page: Page) -> Page:
+        """``page`` with its sealed values opened.
+
+        Raises:
+            KeysMissing: the store was opened without keys.
+            KeyStoreUnavailable: the keys cannot be reached.
+        """
+        if not page.sealed:
+            return page
+        if self.sealer is None:
+            raise KeysMissing(page[page.sealed[0]].type)
+        sealed = [(page[n].id_bytes, page[n].data.payload) for n in page.sealed]
+        return self.reader.decoder.opened(page, await self.sealer.open(self.tenant, sealed))
 
     async def first_result(self, key: str, fingerprint: bytes, stream: str) -> Appended | None:
         """The answer to the first write with ``key``, or None if there was none.
@@ -143,49 +176,68 @@ class EventStore:
         position, first_position, versions = first
         return Appended(position, first_position, versions, self.store_id, replayed=True)
 
-    async def read_stream(
-        self, stream: str, *, after: int = 0, limit: int = PAGE_EVENTS
-    ) -> list[Recorded[Any]]:
+    async def read_stream(self, stream: str, *, after: int = 0, limit: int = PAGE_EVENTS) -> Page:
         """One page of a stream: versions above ``after``, oldest first."""
-        return await self._read(lambda c: self.reader.stream(c, stream, after=after, limit=limit))
+        read = self.reader.stream
+        return await self._page(lambda c, at: read(c, stream, after=at, limit=limit), after)
 
     async def read_stream_backwards(
         self, stream: str, *, before: int = POSITION_END, limit: int = PAGE_EVENTS
-    ) -> list[Recorded[Any]]:
+    ) -> Page:
         """One page of a stream: versions below ``before``, newest first."""
-        return await self._read(
-            lambda c: self.reader.stream_backwards(c, stream, before=before, limit=limit)
-        )
+        read = self.reader.stream_backwards
+        return await self._page(lambda c, at: read(c, stream, before=at, limit=limit), before)
 
     async def read_category(
         self, category: str, *, after: int = 0, limit: int = PAGE_EVENTS
-    ) -> list[Recorded[Any]]:
+    ) -> Page:
         """One page of all streams of a category: positions above ``after``, oldest first."""
-        return await self._read(
-            lambda c: self.reader.category(c, category, after=after, limit=limit)
-        )
+        read = self.reader.category
+        return await self._page(lambda c, at: read(c, category, after=at, limit=limit), after)
 
     async def read_category_backwards(
         self, category: str, *, before: int = POSITION_END, limit: int = PAGE_EVENTS
-    ) -> list[Recorded[Any]]:
+    ) -> Page:
         """One page of a category: positions below ``before``, newest first."""
-        return await self._read(
-            lambda c: self.reader.category(c, category, before=before, limit=limit)
-        )
+        read = self.reader.category
+        return await self._page(lambda c, at: read(c, category, before=at, limit=limit), before)
 
-    async def read_all(self, *, after: int = 0, limit: int = PAGE_EVENTS) -> list[Recorded[Any]]:
+    async def read_all(self, *, after: int = 0, limit: int = PAGE_EVENTS) -> Page:
         """One page of the log: positions above ``after``, in the order of their commits."""
-        return await self._read(lambda c: self.reader.all(c, after=after, limit=limit))
+        read = self.reader.all
+        return await self._page(lambda c, at: read(c, after=at, limit=limit), after)
 
     async def read_all_backwards(
         self, *, before: int = POSITION_END, limit: int = PAGE_EVENTS
-    ) -> list[Recorded[Any]]:
+    ) -> Page:
         """One page of the log: positions below ``before``, newest first."""
-        return await self._read(lambda c: self.reader.all_backwards(c, before=before, limit=limit))
+        read = self.reader.all_backwards
+        return await self._page(lambda c, at: read(c, before=at, limit=limit), before)
 
     async def read_event(self, event_id: UUID) -> Recorded[Any] | None:
         """The event of this id, or None."""
-        return await self._read(lambda c: self.reader.event(c, event_id.bytes))
+        page = await self._page(lambda c, _: self.reader.event(c, event_id.bytes), 0)
+        return page[0] if page else None
+
+    async def raw_all(self, *, after: int = 0, limit: int = PAGE_EVENTS) -> list[RawEvent]:
+        """One page of the log as it is stored, of all tenants; checked, neither opened nor upcast.
+
+        For tools that copy, verify or show the log itself.
+        """
+        return await self._read(lambda c: raw_page(c, after=after, limit=limit))
+
+    async def _page(
+        self, read: Callable[[Connection, int], Coroutine[Any, Any, Page]], start: int
+    ) -> Page:
+        """A page that is empty only at the end: stored events may be read as none at all."""
+        while True:
+            at = start
+            page = await self.database.read_one(lambda c: read(c, at))  # noqa: B023
+            if page.sealed:
+                page = await self.open_sealed(page)
+            if page or not page.full:
+                return page
+            start = page.end
 
     async def replay(
         self, *, after: int = 0, until: int = POSITION_END, page: int = PAGE_EVENTS
@@ -203,7 +255,7 @@ class EventStore:
         ahead = asyncio.ensure_future(self.read_all(after=after, limit=page))
         try:
             while events := await ahead:
-                after = events[-1].position
+                after = events.end
                 if after >= until:
                     yield [event for event in events if event.position <= until]
                     return
@@ -234,8 +286,8 @@ class EventStore:
                     await changed.wait()
                     continue
                 for event in events:
-                    after = event.position
                     yield event
+                after = max(after, events.end)
                 if not events:
                     await changed.wait()
 

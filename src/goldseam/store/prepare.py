@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from uuid import UUID
 
-from goldseam.errors import EventTooLarge, InvalidInput, InvalidName
+from goldseam.errors import EventTooLarge, InvalidEvent, InvalidInput, InvalidName, KeysMissing
 from goldseam.events.checksum import (
     StreamSeeds,
     content_checksum,
@@ -15,11 +16,13 @@ from goldseam.events.checksum import (
 )
 from goldseam.events.event import NO_METADATA, Metadata, NewEvent, encode_metadata
 from goldseam.events.names import KEY_LENGTH_MAX, checked_name
-from goldseam.events.registry import Registry
+from goldseam.events.personal import SEAL
+from goldseam.events.registry import EventType, Registry
 from goldseam.leadership.fencing import Fence
 from goldseam.resilience.clock import Clock, IdFactory
 from goldseam.store.batch import Append, StoredEvent, StreamWrite
 from goldseam.store.expected import ExpectedVersion, checked_expected
+from goldseam.store.sealing import Sealing
 from goldseam.telemetry.signals import signals
 
 EVENT_BYTES_MAX = 1_048_576
@@ -27,6 +30,9 @@ EVENT_BYTES_MAX = 1_048_576
 
 EVENTS_PER_APPEND_MAX = 10_000
 """Most events of one append: keeps the store's lock short."""
+
+
+_NO_ID = UUID(int=0)
 
 
 class Preparer:
@@ -60,18 +66,20 @@ class Preparer:
         fence: Fence | None = None,
         metadata: Metadata | None = None,
         fingerprint: bytes | None = None,
+        sealing: Sealing | None = None,
     ) -> Append:
         """One append over one or several streams.
 
         ``fingerprint`` is what a second use of ``key`` is compared with; by default it is made
-        from the streams, the expected versions and the events.
+        from the streams, the expected versions and the events. ``sealing`` has the keys of all
+        whom personal fields are about.
 
         Raises:
             InvalidInput: an event, a name or the number of events is not allowed.
         """
         metadata = metadata or NO_METADATA
         try:
-            prepared = tuple(self._write(*write, metadata) for write in writes)
+            prepared = tuple(self._write(*write, metadata, sealing) for write in writes)
             size = _checked_size(prepared)
         except InvalidInput:
             signals.count("goldseam_rejected_events_total")
@@ -79,14 +87,37 @@ class Preparer:
         if key is None:
             return Append(self.tenant, prepared, fence=fence, size=size)
         key = checked_name("idempotency key", key, KEY_LENGTH_MAX)
-        return Append(
-            self.tenant, prepared, key, fingerprint or _fingerprint(prepared), fence, size
-        )
+        if fingerprint is None:
+            same = prepared if sealing is None else self._without_ids(writes, sealing)
+            fingerprint = _fingerprint(same)
+        return Append(self.tenant, prepared, key, fingerprint, fence, size)
+
+    def _without_ids(
+        self,
+        writes: Sequence[tuple[str, ExpectedVersion, Sequence[object]]],
+        sealing: Sealing,
+    ) -> list[StreamWrite]:
+        """The writes as they are compared: a sealed value differs with the event's id."""
+        return [
+            self._write(
+                stream,
+                expected,
+                [NewEvent(e.data if type(e) is NewEvent else e, _NO_ID) for e in events],
+                NO_METADATA,
+                sealing,
+            )
+            for stream, expected, events in writes
+        ]
 
     def _write(
-        self, stream: str, expected: ExpectedVersion, events: Sequence[object], metadata: Metadata
+        self,
+        stream: str,
+        expected: ExpectedVersion,
+        events: Sequence[object],
+        metadata: Metadata,
+        sealing: Sealing | None,
     ) -> StreamWrite:
-        encode = self._encoder(checked_name("stream", stream), metadata)
+        encode = self._encoder(checked_name("stream", stream), metadata, sealing)
         previous, stored = b"", []
         for event in events:
             one = encode(event, previous)
@@ -94,7 +125,9 @@ class Preparer:
             stored.append(one)
         return StreamWrite(stream, checked_expected(expected), tuple(stored))
 
-    def _encoder(self, stream: str, metadata: Metadata) -> Callable[[object, bytes], StoredEvent]:
+    def _encoder(
+        self, stream: str, metadata: Metadata, sealing: Sealing | None
+    ) -> Callable[[object, bytes], StoredEvent]:
         tenant, seed, now_us = self.tenant, self._seeds[stream], self._clock.now_us()
         shared = encode_metadata(metadata)
 
@@ -106,10 +139,12 @@ class Preparer:
                 event = event.data
             event_type = self._registry.of(event)
             payload = event_type.encode(event)
+            event_id = event_id or self._new_id()
+            if event_type.personal or SEAL in payload:
+                payload = _sealed(sealing, event_type, payload, event_id)
             if len(payload) + len(meta) > self._event_bytes_max:
                 size = len(payload) + len(meta)
                 raise EventTooLarge(event_type.name, size, self._event_bytes_max)
-            event_id = event_id or self._new_id()
             name, version = event_type.name, event_type.version
             place = place_bytes(tenant, stream, name, version)
             digest = content_digest(place, event_id, now_us, meta, payload)
@@ -119,6 +154,17 @@ class Preparer:
             )
 
         return encode
+
+
+def _sealed(
+    sealing: Sealing | None, event_type: EventType, payload: bytes, event_id: bytes
+) -> bytes:
+    if SEAL in payload:
+        reason = f"it has a key {SEAL.decode()}, which means an encrypted value"
+        raise InvalidEvent(event_type.name, reason)
+    if sealing is None:
+        raise KeysMissing(event_type.name)
+    return sealing.seal(event_type, payload, event_id)
 
 
 def _checked_size(writes: Sequence[StreamWrite]) -> int:

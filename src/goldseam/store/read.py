@@ -7,18 +7,14 @@ log as a whole that no position is missing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
-from zlib import crc32
 
 from goldseam.database.connection import Connection, Row
 from goldseam.database.statements import statements
-from goldseam.errors import CorruptEvent, InvalidName
-from goldseam.events.checksum import StreamSeeds
-from goldseam.events.event import Recorded
+from goldseam.errors import InvalidName
 from goldseam.events.names import DEFAULT_TENANT, checked_name
 from goldseam.events.registry import Registry
-from goldseam.telemetry.signals import signals
+from goldseam.store.decode import POSITION, STREAM, VERSION, Decoder, Page, damaged
 
 PAGE_EVENTS = 1_000
 """Events of one page unless the reader asks for fewer."""
@@ -34,9 +30,8 @@ class Reader:
     """The reads of one tenant. Colourless: it awaits only the connection it is given."""
 
     def __init__(self, registry: Registry, tenant: str, *, tolerant: bool = False) -> None:
-        self._types, self._tenant = registry.by_name, tenant
-        self._named = registry.named_or_untyped if tolerant else registry.named
-        self._seeds = StreamSeeds(tenant)
+        self._tenant = tenant
+        self.decoder = Decoder(registry, tenant, tolerant=tolerant)
 
     async def stream(
         self,
@@ -46,7 +41,7 @@ class Reader:
         after: int = 0,
         until: int = POSITION_END,
         limit: int = PAGE_EVENTS,
-    ) -> list[Recorded[Any]]:
+    ) -> Page:
         """Events of ``stream`` with versions above ``after``, oldest first.
 
         Raises:
@@ -62,11 +57,12 @@ class Reader:
                 "limit": checked_limit(limit),
             },
         )
-        return self._unbroken(self._decode(rows), after, 1)
+        _refuse_hole(rows, after, 1)
+        return self.decoder.page(rows, VERSION, limit)
 
     async def stream_backwards(
         self, connection: Connection, stream: str, *, before: int = POSITION_END, limit: int
-    ) -> list[Recorded[Any]]:
+    ) -> Page:
         """Events of ``stream`` with versions below ``before``, newest first."""
         rows = await connection.fetch(
             _sql(connection, "read_stream_backwards"),
@@ -77,8 +73,8 @@ class Reader:
                 "limit": checked_limit(limit),
             },
         )
-        events = self._decode(rows)
-        return self._unbroken(events, events[0].version + 1 if events else 0, -1)
+        _refuse_hole(rows, rows[0][VERSION] + 1 if rows else 0, -1)
+        return self.decoder.page(rows, VERSION, limit)
 
     async def category(
         self,
@@ -88,7 +84,7 @@ class Reader:
         after: int = 0,
         before: int | None = None,
         limit: int = PAGE_EVENTS,
-    ) -> list[Recorded[Any]]:
+    ) -> Page:
         """Events of all streams of ``category``; newest first when ``before`` is given."""
         statement = "read_category" if before is None else "read_category_backwards"
         rows = await connection.fetch(
@@ -100,11 +96,11 @@ class Reader:
                 "limit": checked_limit(limit),
             },
         )
-        return self._decode(rows)
+        return self.decoder.page(rows, POSITION, limit)
 
     async def all(
         self, connection: Connection, *, after: int = 0, limit: int = PAGE_EVENTS
-    ) -> list[Recorded[Any]]:
+    ) -> Page:
         """Events of the tenant above position ``after``, in the order they were committed.
 
         Raises:
@@ -112,17 +108,17 @@ class Reader:
         """
         window: dict[str, object] = {"after": after, "limit": checked_limit(limit)}
         rows = await self._log(connection, "read_all", "", window)
-        events = self._decode(rows)
-        if events and events[-1].position - after != len(events):
-            await self._refuse_gap(connection, after, events[-1].position)
-        return events
+        if rows and rows[-1][POSITION] - after != len(rows):
+            await self._refuse_gap(connection, after, rows[-1][POSITION])
+        return self.decoder.page(rows, POSITION, limit)
 
     async def all_backwards(
         self, connection: Connection, *, before: int = POSITION_END, limit: int
-    ) -> list[Recorded[Any]]:
+    ) -> Page:
         """Events of the tenant below position ``before``, newest first."""
         window: dict[str, object] = {"before": before, "limit": checked_limit(limit)}
-        return self._decode(await self._log(connection, "read_all", "_backwards", window))
+        rows = await self._log(connection, "read_all", "_backwards", window)
+        return self.decoder.page(rows, POSITION, limit)
 
     async def _log(
         self, connection: Connection, name: str, direction: str, window: dict[str, object]
@@ -133,39 +129,13 @@ class Reader:
         window["tenant"] = self._tenant
         return await connection.fetch(_sql(connection, f"{name}_of_tenant{direction}"), window)
 
-    async def event(self, connection: Connection, event_id: bytes) -> Recorded[Any] | None:
-        """The event of this id, or None."""
+    async def event(self, connection: Connection, event_id: bytes) -> Page:
+        """The event of this id as a page of one, or an empty page."""
         rows = await connection.fetch(
             _sql(connection, "read_event"),
             {"tenant": self._tenant, "id": _id(connection, event_id)},
         )
-        found = self._decode(rows)
-        return found[0] if found else None
-
-    def _decode(self, rows: Sequence[Row]) -> list[Recorded[Any]]:
-        """Rows as typed events. The toolkit's hottest loop: keep it flat."""
-        types, seeds, tenant, new = self._types, self._seeds, self._tenant, Recorded
-        found: list[Recorded[Any]] = []
-        keep, whole = found.append, b"".join
-        for row in rows:
-            position, stream, version, name, type_version, payload, us, id_, meta, checksum = row
-            kind = types.get((name, type_version)) or self._named(name, type_version)
-            content = crc32(whole((id_, meta, payload)), seeds[stream] ^ kind.seed)
-            # content_checksum and placed_checksum of events/checksum.py, written out
-            if content ^ us ^ version ^ position != checksum:
-                raise _damaged(position, stream, "its checksum does not hold")
-            data = kind.decode(payload)
-            keep(new(position, stream, version, name, type_version, data, tenant, us, id_, meta))
-        return found
-
-    def _unbroken(self, events: list[Recorded[Any]], before: int, step: int) -> list[Recorded[Any]]:
-        """``events``, if their versions follow one another without a hole."""
-        for event in events:
-            before += step
-            if event.version != before:
-                reason = f"version {before} of its stream is missing before version {event.version}"
-                raise _damaged(event.position, event.stream, reason)
-        return events
+        return self.decoder.page(rows, POSITION, 1)
 
     async def _refuse_gap(self, connection: Connection, after: int, until: int) -> None:
         """Positions between this tenant's events must belong to other tenants."""
@@ -174,7 +144,16 @@ class Reader:
         if count != until - after:
             missing = until - after - count
             reason = f"{missing} position(s) are missing between {after} and {until}"
-            raise _damaged(until, "", reason)
+            raise damaged(until, "", reason)
+
+
+def _refuse_hole(rows: Sequence[Row], before: int, step: int) -> None:
+    """Versions of a stream follow one another without a hole."""
+    for row in rows:
+        before += step
+        if row[VERSION] != before:
+            reason = f"version {before} of its stream is missing before version {row[VERSION]}"
+            raise damaged(row[POSITION], row[STREAM], reason)
 
 
 def checked_limit(limit: int) -> int:
@@ -186,11 +165,6 @@ def checked_limit(limit: int) -> int:
     if not 1 <= limit <= PAGE_EVENTS_MAX:
         raise InvalidName("limit", limit, f"it must be 1 to {PAGE_EVENTS_MAX}")
     return limit
-
-
-def _damaged(position: int, stream: str, reason: str) -> CorruptEvent:
-    signals.count("goldseam_corrupt_events_total")
-    return CorruptEvent(position, stream, reason)
 
 
 def _id(connection: Connection, event_id: bytes) -> object:

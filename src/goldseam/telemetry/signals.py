@@ -31,6 +31,18 @@ METRICS: Final[Mapping[str, str]] = {
     "goldseam_projection_retries_total": "Attempts of a projection that failed and were repeated.",
     "goldseam_reads_behind_total": "Reads answered 503 because the read model was behind.",
     "goldseam_positions_refused_total": "Position tokens refused as forged, future or foreign.",
+    "goldseam_upcasts_failed_total": "Events held because an upcaster or their class refused them.",
+    "goldseam_fields_dropped_total": "Sampled events with fields that their class does not know.",
+    "goldseam_schema_rejections_total": "Events refused because they do not fit their schema.",
+    "goldseam_schema_incompatible_total": "Schemas refused as incompatible with earlier versions.",
+    "goldseam_migration_events_total": "Events copied by a store migration.",
+    "goldseam_healings_total": "Corrections appended.",
+    "goldseam_heal_refusals_total": "Corrections refused.",
+    "goldseam_subjects_forgotten_total": "Subjects whose keys were destroyed.",
+    "goldseam_erasures_incomplete_total": "Erasures that stopped half way; resume them.",
+    "goldseam_key_store_unavailable_total": "Personal events refused: the keys were out of reach.",
+    "goldseam_shredded_reads_total": "Personal fields read as stand-ins for the forgotten.",
+    "goldseam_epoch_rotations_total": "Epoch keys replaced and destroyed.",
     "goldseam_event_names_flagged_total": "Event names the litmus test has flagged.",
 }
 

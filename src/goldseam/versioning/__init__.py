@@ -1,0 +1,1 @@
+"""Events over time: upcasting on read, weak schemas, the schema registry."""
