@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     )
     from goldseam.events.event import Metadata, NewEvent, Recorded
     from goldseam.events.names import stream_name
+    from goldseam.events.personal import Personal
     from goldseam.events.registry import Registry, event
     from goldseam.leadership.fencing import Fence
     from goldseam.projections.projection import Projection, handles
     from goldseam.reads.read_model import ReadModel
     from goldseam.runtime.application import Goldseam
+    from goldseam.runtime.keys import open_vault
     from goldseam.runtime.wiring import open_store
     from goldseam.store.batch import Appended
     from goldseam.store.event_store import EventStore
     from goldseam.store.expected import ANY, EXISTS, NEW
+    from goldseam.versioning.upcasting import upcaster
 
 _HOME = {
     "ANY": "goldseam.store.expected",
@@ -51,6 +54,7 @@ _HOME = {
     "Metadata": "goldseam.events.event",
     "NEW": "goldseam.store.expected",
     "NewEvent": "goldseam.events.event",
+    "Personal": "goldseam.events.personal",
     "Projection": "goldseam.projections.projection",
     "ReadModel": "goldseam.reads.read_model",
     "ReadModelBehind": "goldseam.errors",
@@ -62,7 +66,9 @@ _HOME = {
     "handle": "goldseam.commands.handle",
     "handles": "goldseam.projections.projection",
     "open_store": "goldseam.runtime.wiring",
+    "open_vault": "goldseam.runtime.keys",
     "stream_name": "goldseam.events.names",
+    "upcaster": "goldseam.versioning.upcasting",
 }
 
 __all__ = [
@@ -82,6 +88,7 @@ __all__ = [
     "IdempotencyMismatch",
     "Metadata",
     "NewEvent",
+    "Personal",
     "Projection",
     "ReadModel",
     "ReadModelBehind",
@@ -93,7 +100,9 @@ __all__ = [
     "handle",
     "handles",
     "open_store",
+    "open_vault",
     "stream_name",
+    "upcaster",
 ]
 
 

@@ -185,7 +185,8 @@ class Desk(Generic[S]):
         for fact in facts:
             state = self._decider.evolve(state, fact)
         replayed = loaded.replayed + len(facts)
-        subjects = loaded.subjects | personal_subjects(self._ledger.reader.decoder.registry, facts)
+        about = personal_subjects(self._ledger.reader.decoder.registry, facts)
+        subjects = loaded.subjects | (about or set())
         await self._keep_snapshot(replayed, seconds, state, done.version, subjects)
         return Handled(done.position, done.token, done.version, facts, state, done.replayed)
 

@@ -184,7 +184,7 @@ class Opened(NamedTuple):
     """A payload's fields with sealed values opened, or replaced by marked stand-ins."""
 
     fields: dict[str, Any]
-    subjects: frozenset[str]
+    subjects: set[str]
     """Whose keys were needed, the forgotten ones included."""
     shredded: int = 0
     """How many values are stand-ins."""

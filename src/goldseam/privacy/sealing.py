@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ from goldseam.privacy.state import Keys, Wanted, open_state, seal_state
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+
+
+_SUBJECT = re.compile(rb'"\$sealed":\{"s":("[^"\\]*(?:\\.[^"\\]*)*"),"k":(\d+)')
+_Place = tuple[dict[str, Any], str, str, dict[str, Any]]
 
 
 class KeysAtHand:
@@ -73,22 +78,11 @@ class VaultSealer:
         """The keys of ``subjects``, at hand."""
         return KeysAtHand(await self.keys.sealing_keys(tenant, subjects))
 
-    async def open(self, tenant: str, sealed: Sequence[tuple[bytes, bytes]]) -> list[Opened]:
-        """Each payload's fields, whom they are about, and how many values are stand-ins."""
-        payloads = [(event_id, _decode(payload)) for event_id, payload in sealed]
-        places = [list(_sealed_values(fields, "")) for _, fields in payloads]
-        wanted = {_wanted(value) for found in places for _, _, _, value in found}
+    async def open(self, tenant: str, sealed: Sequence[tuple[bytes, bytes]]) -> Iterator[Opened]:
+        """Each payload's fields, opened when they are asked for; all keys are fetched first."""
+        wanted = {one for _, payload in sealed for one in _wanted(payload)}
         keys = await self.keys.opening_keys(tenant, wanted)
-        opened = []
-        for (event_id, fields), found in zip(payloads, places, strict=True):
-            shredded = 0
-            for holder, name, path, value in found:
-                key = keys[_wanted(value)]
-                shredded += key is None
-                holder[name] = _opened(key, value, event_id, path)
-            subjects = frozenset(value["s"] for _, _, _, value in found)
-            opened.append(Opened(fields, subjects, shredded))
-        return opened
+        return (_opened(payload, keys, event_id) for event_id, payload in sealed)
 
     async def seal_state(self, tenant: str, subjects: frozenset[str], state: bytes) -> bytes | None:
         """A snapshot's bytes under the keys of all ``subjects``; None if one is forgotten."""
@@ -99,24 +93,35 @@ class VaultSealer:
         return await open_state(self.keys, tenant, state)
 
 
-def _opened(key: SubjectKey | None, value: Mapping[str, Any], event_id: bytes, path: str) -> Any:
-    if key is None:
-        return marked(value.get("p", FORGOTTEN))
-    return _decode(unseal(key, {MARK: value}, event_id, path))
+def _wanted(payload: bytes) -> Iterator[Wanted]:
+    """The keys that a payload needs, without taking it apart."""
+    for subject, version in _SUBJECT.findall(payload):
+        yield _decode(subject) if b"\\" in subject else subject[1:-1].decode(), int(version)
 
 
-def _wanted(value: Mapping[str, Any]) -> Wanted:
-    return value["s"], value["k"]
+def _opened(payload: bytes, keys: Mapping[Wanted, SubjectKey | None], event_id: bytes) -> Opened:
+    fields = _decode(payload)
+    shredded, subjects = 0, set()
+    for holder, name, path, value in _sealed_values(fields, ""):
+        subject = value["s"]
+        subjects.add(subject)
+        key = keys[subject, value["k"]]
+        if key is None:
+            shredded += 1
+            holder[name] = marked(value.get("p", FORGOTTEN))
+        else:
+            holder[name] = _decode(unseal(key, value, event_id, path))
+    return Opened(fields, subjects, shredded)
 
 
-def _sealed_values(
-    fields: dict[str, Any], above: str
-) -> Iterator[tuple[dict[str, Any], str, str, dict[str, Any]]]:
+def _sealed_values(fields: dict[str, Any], above: str) -> list[_Place]:
     """The sealed values of a payload: what holds them, under which name, where, what they are."""
+    found: list[_Place] = []
     for name, value in fields.items():
         if type(value) is dict:
             mark = value.get(MARK)
             if mark is not None:
-                yield fields, name, above + name, mark
+                found.append((fields, name, above + name, mark))
             else:
-                yield from _sealed_values(value, f"{above}{name}.")
+                found += _sealed_values(value, f"{above}{name}.")
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goldseam.commands.handle import Handled
 from goldseam.commands.handle import handle as handle_command
@@ -17,10 +17,14 @@ from goldseam.projections.projection import Projection
 from goldseam.projections.source import StoreSource
 from goldseam.reads.read_model import ReadModel
 from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
+from goldseam.runtime.keys import open_vault
 from goldseam.runtime.projecting import keep_lag_known, keep_rebuilding
 from goldseam.runtime.supervisor import Supervisor
 from goldseam.runtime.wiring import open_database, open_store
 from goldseam.store.event_store import EventStore
+
+if TYPE_CHECKING:
+    from goldseam.privacy.vault import Vault
 
 CLOSE_SECONDS = 10.0
 """How long pages that are being applied may take to finish when the application closes."""
@@ -39,6 +43,7 @@ class Goldseam:
         read_models: where their tables are: one URL, or one for each projection by name. In the
             store's database unless said.
         run: give False to read and steer only, where another process runs the projections.
+        keys, key_provider: the keys of personal data, as :func:`goldseam.open_vault` takes them.
         registry, clock, new_id, store_options: as :func:`goldseam.open_store` takes them.
     """
 
@@ -53,11 +58,16 @@ class Goldseam:
         clock: Clock | None = None,
         new_id: IdFactory = uuid7_bytes,
         close_seconds: float = CLOSE_SECONDS,
+        keys: str | None = None,
+        key_provider: str | None = None,
         **store_options: Any,
     ) -> None:
         self.store_url, self._run, self._registry = store_url, run, registry
         self._clock, self._new_id = clock or SystemClock(), new_id
         self._close_seconds, self._store_options = close_seconds, store_options
+        self._keys = _pair(keys, key_provider)
+        self.vault: Vault | None = None
+        """The keys of personal data, while the application is open and has some."""
         self._declared = {projection.name: projection for projection in projections}
         if len(self._declared) != len(projections):
             raise ProjectionError("two projections have the same name; rename one of them")
@@ -74,7 +84,8 @@ class Goldseam:
         """The same application, not open, for reading and steering only: it runs nothing."""
         twin = object.__new__(Goldseam)
         twin.__dict__.update(self.__dict__)
-        twin.store_url, twin._run, twin._store = store_url or self.store_url, False, None
+        twin.store_url, twin._run = store_url or self.store_url, False
+        twin._store = twin.vault = None
         twin._databases, twin.projections, twin._read_models = {}, {}, {}
         return twin
 
@@ -92,14 +103,17 @@ class Goldseam:
     async def open(self) -> Goldseam:
         """Open the store, make what tables are missing, start the projections."""
         self._supervisor = Supervisor(self._clock)
-        self._store = await open_store(
-            self.store_url,
-            registry=self._registry,
-            clock=self._clock,
-            new_id=self._new_id,
-            **self._store_options,
-        )
         try:
+            if self._keys is not None:
+                self.vault = await open_vault(*self._keys, clock=self._clock)
+            self._store = await open_store(
+                self.store_url,
+                registry=self._registry,
+                clock=self._clock,
+                new_id=self._new_id,
+                vault=self.vault,
+                **self._store_options,
+            )
             for projection in self._declared.values():
                 await self._host(projection)
             if self._run:
@@ -191,7 +205,9 @@ class Goldseam:
             await database.close()
         if self._store is not None:
             await self._store.close()
-        self._store = None
+        if self.vault is not None:
+            await self.vault.close()
+        self._store = self.vault = None
         self._databases, self.projections, self._read_models = {}, {}, {}
 
     async def __aenter__(self) -> Goldseam:
@@ -199,6 +215,17 @@ class Goldseam:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _pair(keys: str | None, key_provider: str | None) -> tuple[str, str] | None:
+    if keys is None and key_provider is None:
+        return None
+    if keys is None or key_provider is None:
+        raise InvalidInput(
+            "personal data needs both: keys= (where the keys are stored) and key_provider= (who "
+            "wraps them); give both or neither"
+        )
+    return keys, key_provider
 
 
 def _urls(declared: Mapping[str, Projection], read_models: ReadModels | None) -> Mapping[str, str]:

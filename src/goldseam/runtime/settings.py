@@ -6,6 +6,9 @@ import os
 
 STORE_VARIABLE = "GOLDSEAM_STORE"
 TOKENS_VARIABLE = "GOLDSEAM_TOKENS"
+KEYS_VARIABLE = "GOLDSEAM_KEYS"
+KEY_PROVIDER_VARIABLE = "GOLDSEAM_KEY_PROVIDER"
+PROVIDER_VARIABLE = "GOLDSEAM_KEY_PROVIDER_TOKEN"
 
 
 def store_url(given: str | None = None) -> str | None:
@@ -16,3 +19,18 @@ def store_url(given: str | None = None) -> str | None:
 def tokens_file(given: str | None = None) -> str | None:
     """The file of bearer tokens: what was given, else ``GOLDSEAM_TOKENS``."""
     return given or os.environ.get(TOKENS_VARIABLE) or None
+
+
+def keys_url(given: str | None = None) -> str | None:
+    """The key store's URL: what was given, else ``GOLDSEAM_KEYS``."""
+    return given or os.environ.get(KEYS_VARIABLE) or None
+
+
+def key_provider_url(given: str | None = None) -> str | None:
+    """The key provider's URL: what was given, else ``GOLDSEAM_KEY_PROVIDER``."""
+    return given or os.environ.get(KEY_PROVIDER_VARIABLE) or None
+
+
+def key_provider_token() -> str | None:
+    """The token for Vault or OpenBao: ``GOLDSEAM_KEY_PROVIDER_TOKEN``; never an argument."""
+    return os.environ.get(PROVIDER_VARIABLE) or None

@@ -17,7 +17,7 @@ from goldseam.resilience.clock import Clock, SystemClock, uuid7_bytes
 from goldseam.resilience.pause import no_pause
 from goldseam.store.batch import Appended, answer
 from goldseam.store.connection import LogConnection
-from goldseam.store.decode import Page
+from goldseam.store.decode import Page, sealed_type
 from goldseam.store.expected import ExpectedVersion
 from goldseam.store.identity import store_identity
 from goldseam.store.prepare import Preparer
@@ -114,7 +114,7 @@ class TransactionLedger:
     async def open_sealed(self, page: Page) -> Page:
         """Refused: a blocking caller has no way to the keys yet."""
         if page.sealed:
-            raise KeysMissing(page[page.sealed[0]].type)
+            raise KeysMissing(sealed_type(page))
         return page
 
     async def open_state(self, state: bytes) -> tuple[bytes, frozenset[str]] | None:

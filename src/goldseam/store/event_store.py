@@ -19,7 +19,7 @@ from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
 from goldseam.store import identity
 from goldseam.store.batch import Appended, answer
 from goldseam.store.connection import LogDatabase
-from goldseam.store.decode import Page
+from goldseam.store.decode import Page, sealed_payloads, sealed_type
 from goldseam.store.expected import ExpectedVersion
 from goldseam.store.follow import Changes
 from goldseam.store.group_commit import RETRY_SECONDS, GroupCommit
@@ -144,7 +144,7 @@ class EventStore:
         """The keys for the personal fields among the events."""
         events = (event for _, _, events in writes for event in events)
         subjects = personal_subjects(self.registry, events)
-        if not subjects or self.sealer is None:
+        if subjects is None or self.sealer is None:
             return None
         return await self.sealer.sealing(self.tenant, subjects)
 
@@ -158,9 +158,9 @@ class EventStore:
         if not page.sealed:
             return page
         if self.sealer is None:
-            raise KeysMissing(page[page.sealed[0]].type)
-        sealed = [(page[n].id_bytes, page[n].data.payload) for n in page.sealed]
-        return self.reader.decoder.opened(page, await self.sealer.open(self.tenant, sealed))
+            raise KeysMissing(sealed_type(page))
+        opened = await self.sealer.open(self.tenant, sealed_payloads(page))
+        return self.reader.decoder.opened(page, opened)
 
     async def first_result(self, key: str, fingerprint: bytes, stream: str) -> Appended | None:
         """The answer to the first write with ``key``, or None if there was none.

@@ -6,7 +6,7 @@ cover them and hold when a key is destroyed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from goldseam.events.event import NewEvent
@@ -34,8 +34,8 @@ class Sealer(Protocol):
         """
         ...
 
-    async def open(self, tenant: str, sealed: Sequence[tuple[bytes, bytes]]) -> list[Opened]:
-        """Open payloads, given as event id and bytes.
+    async def open(self, tenant: str, sealed: Sequence[tuple[bytes, bytes]]) -> Iterator[Opened]:
+        """Open payloads, given as event id and bytes; each when it is asked for.
 
         Raises:
             KeyStoreUnavailable: the keys cannot be reached; nothing is served instead.
@@ -73,16 +73,16 @@ async def open_state(
     return None if sealer is None else await sealer.open_state(tenant, state)
 
 
-def personal_subjects(registry: Registry, events: Iterable[object]) -> set[str]:
-    """Whom the personal fields of ``events`` are about.
+def personal_subjects(registry: Registry, events: Iterable[object]) -> set[str] | None:
+    """Whom the personal fields of ``events`` are about; None when no event has any.
 
     Raises:
         UnknownEventType: an event's class is not registered.
     """
-    subjects: set[str] = set()
+    subjects: set[str] | None = None
     for event in events:
         data = event.data if type(event) is NewEvent else event
         kind = registry.of(data)
         if kind.personal:
-            subjects.update(subjects_of(kind.personal, data))
+            subjects = (subjects or set()).union(subjects_of(kind.personal, data))
     return subjects

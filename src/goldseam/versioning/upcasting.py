@@ -27,7 +27,7 @@ from uuid import UUID
 
 from goldseam.errors import UpcasterGap, UpcastFailed
 from goldseam.events.event import Metadata, decode_metadata
-from goldseam.events.registry import EventType, Registry
+from goldseam.events.registry import EventType, Past, Registry, Untyped
 from goldseam.events.registry import registry as all_events
 
 STEPS_MAX = 200
@@ -129,6 +129,26 @@ def upcast(
         UpcastFailed: an upcaster raised, or returned something else than fields.
     """
     return list(_walk(registry, stored, Became(*stored[:2], fields), tolerant, [STEPS_MAX]))
+
+
+Way = tuple[tuple[Callable[[Fields], Fields], ...], EventType]
+"""Upcasters one after the other, and the type that they end at."""
+
+
+def straight_way(registry: Registry, name: str, version: int) -> Way | None:
+    """The upcasters of a type as one chain, if each needs only the fields and the end is known.
+
+    What they return is not looked at here: whoever takes this way takes the long one, through
+    :func:`upcast`, when it fails.
+    """
+    steps: list[Callable[[Fields], Fields]] = []
+    while (step := registry.upcasters.get((name, version))) is not None:
+        if _takes_context(step) or len(steps) > STEPS_MAX:
+            return None
+        steps.append(step)
+        version += 1
+    kind = registry.by_name.get((name, version))
+    return None if kind is None or kind.kind in (Past, Untyped) else (tuple(steps), kind)
 
 
 def _walk(

@@ -1,0 +1,4 @@
+What SQLite says in another way.
+
+-- harden --
+PRAGMA secure_delete = ON
