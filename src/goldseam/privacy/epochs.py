@@ -41,6 +41,11 @@ REWRAP_BATCH = 1_000
 PASSES_MAX = 10
 """Rotations of other processes may begin meanwhile; after so many somebody rotates in a loop."""
 
+WIPE_SECONDS = 2.0
+WIPE_TRIES_MAX = 40
+WIPE_PAUSE_SECONDS = 0.05
+"""How long to try to empty SQLite's WAL; a reader is waited for besides, a few seconds a try."""
+
 STANDBY_LOOKS_MAX = 100
 STANDBY_PAUSE_SECONDS = 0.1
 """How often and how far apart to look whether each standby has the keys in their new form."""
@@ -48,6 +53,7 @@ STANDBY_PAUSE_SECONDS = 0.1
 ID_BYTES = 8
 
 _PROBE = b"\0" * 32
+_FIRST = NewKey("", "", 0, "")
 
 
 class Steps:
@@ -131,7 +137,9 @@ class Epochs:
         if new is None:  # somebody else has started it meanwhile
             return
         material = await self._provider.create_epoch(new.id)
-        await self._start(new, material)
+        if await self._start(new, material) == "destroyed":
+            # It was started and ended by others while this process slept, and made once more here.
+            await self._provider.destroy_epoch(Epoch(new.id, material))
 
     async def _insert(self) -> None:
         """The new epoch is known before its key exists, so that no key is left behind unknown."""
@@ -147,27 +155,33 @@ class Epochs:
 
         await self._write(operation)
 
-    async def _start(self, new: EpochRow, material: str) -> None:
-        epoch = Epoch(new.id, material)
-        # An epoch that cannot open what it closes would take everybody's keys with it.
+    async def _start(self, new: EpochRow, material: str) -> str:
+        """Make ``new`` the current epoch, unless another process was first; its state before."""
+        await self._probe(Epoch(new.id, material))
+
+        async def operation(connection: Connection) -> str:
+            await connection.fetch(self._sql["lock_alone"])
+            number = {"number": new.number}
+            state = (await connection.fetch(self._sql["state_of_epoch"], number))[0][0]
+            if state == "creating":  # else the material of the one who was first counts
+                await connection.fetch(self._sql["retire_epoch"])
+                await connection.fetch(self._sql["start_epoch"], {**number, "material": material})
+            return str(state)
+
+        return await self._write(operation)
+
+    async def _probe(self, epoch: Epoch) -> None:
+        """An epoch that cannot open what it closes would take everybody's keys with it."""
         probe = BoundKey(b"probe", _PROBE)
-        wrapped = (await self._provider.wrap(epoch, [probe]))[0]
-        if [_PROBE] != await self._provider.unwrap(epoch, [WrappedKey(probe.bound, wrapped)]):
+        try:
+            wrapped = (await self._provider.wrap(epoch, [probe]))[0]
+            opened = await self._provider.unwrap(epoch, [WrappedKey(probe.bound, wrapped)])
+        except EpochGone:  # ended by others meanwhile: its state will say so
+            return
+        if opened != [_PROBE]:
             raise KeyProviderRefused(
                 self._provider.name, "a new epoch does not open what it closes", "check it"
             )
-
-        async def operation(connection: Connection) -> None:
-            await connection.fetch(self._sql["lock_alone"])
-            state = await connection.fetch(self._sql["state_of_epoch"], {"number": new.number})
-            if state != [("creating",)]:  # another process was first; its material counts
-                return
-            await connection.fetch(self._sql["retire_epoch"])
-            await connection.fetch(
-                self._sql["start_epoch"], {"number": new.number, "material": material}
-            )
-
-        await self._write(operation)
 
     async def _rewrap(self) -> None:
         """Wrap every key that is under a retired epoch anew, under the current one."""
@@ -181,29 +195,41 @@ class Epochs:
 
     async def _rewrap_one(self, old: EpochRow, current: EpochRow) -> bool:
         """False if ``current`` has retired meanwhile."""
-        last = {"tenant": "", "subject": "", "key_version": 0}
-        while True:
-            page = await reached(
-                self._database.fetch(
-                    self._sql["page_of_keys"],
-                    {**last, "number": old.number, "limit": REWRAP_BATCH},
-                )
-            )
-            if not page:
-                return True
-            if not await self._rewrap_page([NewKey(*row) for row in page], old, current):
+        page = await self._page(old, _FIRST)
+        while page:
+            try:
+                keys = await self._opened(page, old)
+            except EpochGone:
+                # Others may have moved these keys and destroyed the epoch since they were read.
+                if not await self._page(old, _FIRST):
+                    return True
+                raise KeyLost("the key of its epoch is gone from the provider") from None
+            if not await self._rewrap_page(page, keys, old, current):
                 return False
-            last = dict(zip(last, page[-1], strict=False))
+            page = await self._page(old, page[-1])
+        return True
 
-    async def _rewrap_page(self, page: Sequence[NewKey], old: EpochRow, current: EpochRow) -> bool:
-        bounds = [bound(key.tenant, key.subject, key.key_version) for key in page]
-        closed = [WrappedKey(b, key.wrapped) for b, key in zip(bounds, page, strict=True)]
+    async def _page(self, old: EpochRow, after: NewKey) -> list[NewKey]:
+        where = {**after._asdict(), "number": old.number, "limit": REWRAP_BATCH}
+        rows = await reached(self._database.fetch(self._sql["page_of_keys"], where))
+        return [NewKey(*row) for row in rows]
+
+    async def _opened(self, page: Sequence[NewKey], old: EpochRow) -> list[BoundKey]:
+        closed = [WrappedKey(bound(*key[:3]), key.wrapped) for key in page]
+        keys = await self._provider.unwrap(old.epoch, closed)
+        return [BoundKey(one.bound, key) for one, key in zip(closed, keys, strict=True)]
+
+    async def _rewrap_page(
+        self,
+        page: Sequence[NewKey],
+        keys: Sequence[BoundKey],
+        old: EpochRow,
+        current: EpochRow,
+    ) -> bool:
         try:
-            keys = await self._provider.unwrap(old.epoch, closed)
-            opened = [BoundKey(b, key) for b, key in zip(bounds, keys, strict=True)]
-            wrapped = await self._provider.wrap(current.epoch, opened)
+            wrapped = await self._provider.wrap(current.epoch, keys)
         except EpochGone:
-            raise KeyLost("the key of its epoch is gone from the provider") from None
+            return False
         rows = [key._replace(wrapped=new) for key, new in zip(page, wrapped, strict=True)]
 
         async def operation(connection: Connection) -> bool:
@@ -221,10 +247,20 @@ class Epochs:
 
     async def _wipe(self) -> None:
         """On SQLite: what was overwritten leaves the WAL too, and all before is on the disk."""
-        if self._database.dialect == "sqlite":
-            found = await reached(self._database.fetch(self._sql["wipe"]))
-            if found and found[0][0]:
-                raise KeyStoreUnavailable("another process reads it, so its WAL stays")
+        if self._database.dialect != "sqlite":
+            return
+        until = self._clock.monotonic() + WIPE_SECONDS
+        for _ in range(WIPE_TRIES_MAX):
+            if not await self._is_busy():
+                return
+            if self._clock.monotonic() >= until:
+                break
+            await self._pause(WIPE_PAUSE_SECONDS)
+        raise KeyStoreUnavailable("another process reads it, so its WAL cannot be emptied")
+
+    async def _is_busy(self) -> bool:
+        """Empty the WAL; whether somebody was in the way: a reader, or another one's emptying."""
+        return bool((await reached(self._database.fetch(self._sql["wipe"])))[0][0])
 
     async def _destroy(self, old: EpochRow) -> None:
         """Destroy the key of a retired epoch, when nothing anywhere needs it any more."""

@@ -82,10 +82,11 @@ class KeyStoreUnavailable(StoreUnavailable):
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
-        self.args = (
+        text = (
             f"the keys of personal data cannot be reached: {cause}; nothing was written and "
-            "nothing is stored in the clear, try again",
+            "nothing is stored in the clear, try again"
         )
+        self.args = (text,)
 
 
 class KeyProviderRefused(GoldseamError):

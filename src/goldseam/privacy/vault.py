@@ -188,8 +188,11 @@ class Vault:
             with steps("delete keys"):
                 await self._store.delete_recorded()
             newest = await self._store.newest_open_erasure()
-            if newest or any(row.state != "current" for row in await self._epochs.rows()):
-                await self._epochs.rotate(newest, steps)
+            rows = await self._epochs.rows()
+            if newest or any(row.state != "current" for row in rows):
+                # A rotation that was begun goes on, whoever began it.
+                begun = [row.number - 1 for row in rows if row.state == "creating"]
+                await self._epochs.rotate(max(newest, *begun, 0), steps)
             with steps("finish"):
                 await self._store.mark_done()
         except Exception as error:

@@ -24,10 +24,11 @@ SELECT 1
 -- find --
 SELECT s.subject, s.state, s.key_version, e.id, e.material, k.wrapped
 FROM {wanted} w
-JOIN goldseam_subjects s ON s.tenant = :tenant AND s.subject = w.subject
+CROSS JOIN goldseam_subjects s
 LEFT JOIN goldseam_subject_keys k
   ON k.tenant = s.tenant AND k.subject = s.subject AND k.key_version = s.key_version
 LEFT JOIN goldseam_epochs e ON e.number = k.epoch
+WHERE s.tenant = :tenant AND s.subject = w.subject
 
 -- epochs --
 SELECT number, id, state, material FROM goldseam_epochs WHERE state <> 'destroyed' ORDER BY number

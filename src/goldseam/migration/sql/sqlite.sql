@@ -1,0 +1,1 @@
+SQLite needs nothing that the shared statements do not say.
