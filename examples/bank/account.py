@@ -62,7 +62,7 @@ def decide(command: Command, state: State) -> list[Fact]:
     match command:
         case Deposit(amount=amount):
             _positive(amount)
-            return [DepositApplied(amount=amount)]
+            return [DepositApplied(total_amount=amount)]
         case Withdraw(amount=amount):
             _positive(amount)
             if amount > state.balance:
@@ -79,7 +79,7 @@ def evolve(state: State, fact: Fact) -> State:
     match fact:
         case AccountOpened():
             return replace(state, open=True)
-        case DepositApplied(amount=amount):
+        case DepositApplied(total_amount=amount):
             return replace(state, balance=state.balance + amount)
         case MoneyWithdrawn(amount=amount):
             return replace(state, balance=state.balance - amount)

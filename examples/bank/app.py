@@ -5,6 +5,7 @@
 import html
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import date
 from typing import Annotated
 
 import msgspec
@@ -20,8 +21,9 @@ from examples.bank.account import (
     Withdraw,
     account,
 )
-from examples.bank.balances import Balances
-from goldseam import Goldseam
+from examples.bank.balances import Balances, Customers
+from examples.bank.events import CustomerIntroduced
+from goldseam import ANY, Goldseam
 from goldseam.errors import InvalidEvent
 from goldseam.http import (
     Reads,
@@ -32,8 +34,18 @@ from goldseam.http import (
 )
 from goldseam.http.auth import Authentication
 from goldseam.http.headers import etag, idempotency_key, version_of
+from goldseam.http.healing import healing_router
 from goldseam.http.limits import Limits
+from goldseam.http.privacy import privacy_router
 from goldseam.http.problems import problem
+
+
+class Introduction(msgspec.Struct, forbid_unknown_fields=True):
+    """Who somebody is."""
+
+    name: str
+    born: date
+
 
 COMMANDS: dict[str, type[Command]] = {
     "open": OpenAccount,
@@ -44,12 +56,15 @@ COMMANDS: dict[str, type[Command]] = {
 PAGE_ROWS = 100
 
 AccountName = Annotated[str, Path(pattern="^account-[0-9A-Za-z]{1,50}$")]
+CustomerName = Annotated[str, Path(pattern="^customer-[0-9A-Za-z]{1,50}$")]
 PAGE_POLICY = "default-src 'none'; style-src 'sha256-{}'; frame-ancestors 'none'"
 
 
-def create_bank(store_url: str) -> FastAPI:
-    """The bank on the store behind ``store_url``."""
-    bank = Goldseam(store_url, projections=[Balances()])
+def create_bank(
+    store_url: str, keys: str | None = None, key_provider: str | None = None
+) -> FastAPI:
+    """The bank on the store behind ``store_url``; it knows customers only with their keys."""
+    bank = Goldseam(store_url, [Balances(), Customers()], keys=keys, key_provider=key_provider)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -68,6 +83,9 @@ def create_bank(store_url: str) -> FastAPI:
     _page(app, bank)
     app.include_router(read_model_router(lambda: bank))
     app.include_router(store_router(lambda: bank.store), prefix="/store")
+    app.include_router(healing_router(lambda: bank, aggregates=(account,)))
+    if bank.has_keys:
+        app.include_router(privacy_router(lambda: bank))
     app.add_middleware(Limits)
     app.add_middleware(Authentication)
     return app
@@ -106,8 +124,30 @@ def _writes(app: FastAPI, bank: Goldseam) -> None:
         }
         return JSONResponse(answer, 201, {"ETag": etag(done.version)})
 
+    @app.post("/customers/{name}", status_code=201)
+    async def introduce(name: CustomerName, request: Request) -> Response:
+        """Write down who a customer is."""
+        try:
+            who = msgspec.json.decode(await request.body(), type=Introduction)
+        except msgspec.MsgspecError as error:
+            raise InvalidEvent("Introduction", type(error).__name__) from None
+        fact = CustomerIntroduced(name, who.name, who.born)
+        done = await bank.store.append(name, [fact], expected=ANY)
+        return JSONResponse({"position": done.position, "token": done.token}, 201)
+
 
 def _reads(app: FastAPI, bank: Goldseam) -> None:
+    customers = Depends(read_after(lambda: bank.read_model("customers")))
+
+    @app.get("/customers/{name}")
+    async def customer(name: CustomerName, reads: Annotated[Reads, customers]) -> Response:
+        """One customer as the read model shows them."""
+        sql = "SELECT customer, name, born FROM customers WHERE customer = :name"
+        rows = await reads.fetch(sql, {"name": name}, sequence=name)
+        if not rows:
+            return problem(404, "not-found", f"there is no customer {name!r}")
+        return JSONResponse(dict(zip(("customer", "name", "born"), rows[0], strict=True)))
+
     balances = Depends(read_after(lambda: bank.read_model("balances")))
 
     @app.get("/accounts/{name}")

@@ -1,8 +1,14 @@
-"""What the bank shows: each account's balance, kept up to date from the events."""
+"""What the bank shows, kept up to date from the events: each account's balance, the customers."""
 
 from __future__ import annotations
 
-from examples.bank.events import AccountClosed, AccountOpened, DepositApplied, MoneyWithdrawn
+from examples.bank.events import (
+    AccountClosed,
+    AccountOpened,
+    CustomerIntroduced,
+    DepositApplied,
+    MoneyWithdrawn,
+)
 from goldseam import Projection, Recorded, handles
 from goldseam.projections.connection import ProjectionConnection
 
@@ -32,11 +38,12 @@ class Balances(Projection):
     async def moved(
         self, event: Recorded[DepositApplied | MoneyWithdrawn], db: ProjectionConnection
     ) -> None:
-        sign = 1 if isinstance(event.data, DepositApplied) else -1
+        moved = event.data
+        cents = moved.total_amount if isinstance(moved, DepositApplied) else -moved.amount
         await db.execute(
             "UPDATE {balances} SET balance = balance + :amount, movements = movements + 1"
             " WHERE account = :account",
-            {"account": event.stream, "amount": sign * event.data.amount},
+            {"account": event.stream, "amount": cents},
         )
 
     @handles(AccountClosed)
@@ -47,5 +54,27 @@ class Balances(Projection):
         )
 
 
-projections = [Balances()]
+class Customers(Projection):
+    """Who our customers are; built anew without them when somebody is forgotten."""
+
+    name = "customers"
+    category = "customer"
+    tables = "CREATE TABLE {customers} (customer TEXT PRIMARY KEY, name TEXT NOT NULL, born TEXT)"
+
+    @handles(CustomerIntroduced)
+    async def introduced(
+        self, event: Recorded[CustomerIntroduced], db: ProjectionConnection
+    ) -> None:
+        await db.execute(
+            "INSERT INTO {customers} VALUES (:customer, :name, :born)"
+            " ON CONFLICT (customer) DO UPDATE SET name = excluded.name, born = excluded.born",
+            {
+                "customer": event.data.customer_id,
+                "name": event.data.name,
+                "born": str(event.data.born),
+            },
+        )
+
+
+projections = [Balances(), Customers()]
 """What ``goldseam projections ... --app examples.bank.balances:projections`` steers."""

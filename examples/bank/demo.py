@@ -6,6 +6,7 @@ At the end its files are opened with plain SQL: acknowledged = stored = projecte
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import shutil
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from examples.bank import years_ago
 from examples.bank.client import BankClient, Reply
 from examples.bank.ledger import Acknowledged, Ledger, balance
 
@@ -125,10 +127,11 @@ def main() -> None:
     FOLDER.mkdir()
     bank = Bank(FOLDER)
     say(f"A bank on sqlite:///{bank.path}, spoken to over HTTP on port {bank.port}.")
-    bank.start()
     customers = Customers(bank.port)
+    two_years_ago(bank, customers)
+    bank.start()
     try:
-        for chapter in (open_accounts, conflict, retry, read_your_own_write, rebuild, kill):
+        for chapter in CHAPTERS:
             chapter(bank, customers)
         settled = settle(bank)
     finally:
@@ -137,6 +140,83 @@ def main() -> None:
     show(ledger, customers, settled)
     verified = verify(bank)
     sys.exit(1 if ledger.problems or ledger.missing_positions or not verified else 0)
+
+
+def two_years_ago(bank: Bank, customers: Customers) -> None:
+    """The log begins with what older versions of the bank wrote."""
+    written = asyncio.run(years_ago.write(f"sqlite:///{bank.path}"))
+    for position, cents in written:
+        customers.acknowledged.append(
+            Acknowledged(years_ago.ACCOUNT, "DepositApplied", cents, position)
+        )
+    say(f"Two years ago: {len(written)} deposits written by versions 1 (amount) and 2 (amount, "
+        "currency) of the event; today's class is version 3 (totalAmount, currency).")  # fmt: skip
+
+
+def read_the_old_years(bank: Bank, customers: Customers) -> None:
+    """Old events are read through upcasters; a new deposit stands beside them."""
+    client = BankClient(bank.port)
+    done = client.post(f"/accounts/{years_ago.ACCOUNT}/deposit", {"amount": 500})
+    customers.note(done, years_ago.ACCOUNT, "DepositApplied", 500)
+    path = f"/accounts/{years_ago.ACCOUNT}?after={done.body['position']}"
+    seen = client.get(path, Prefer="wait=20")
+    mine = [one for one in customers.acknowledged if one.account == years_ago.ACCOUNT]
+    cents = sum(one.amount for one in mine)
+    expect(seen.status == 200 and seen.body["balance"] == cents, "old deposits must count", seen)
+    say(f"Versions: {seen.body['movements']} deposits of three versions make {cents} cents; the "
+        "40 old events were not touched.")  # fmt: skip
+
+
+def heal_a_deposit(bank: Bank, customers: Customers) -> None:
+    """A wrong deposit is corrected by another event, after a look at what would change."""
+    client = BankClient(bank.port)
+    wrong = client.post("/accounts/account-3/deposit", {"amount": 50})
+    customers.note(wrong, "account-3", "DepositApplied", 50)
+    event = client.get(f"/store/streams/account-3?after={wrong.body['version'] - 1}").body[
+        "events"
+    ][0]
+    order = {
+        "eventId": event["id"], "set": {"total_amount": 100}, "reason": "Data entry error",
+        "ticket": "JIRA-567", "correctedBy": "admin-1",
+    }  # fmt: skip
+    look = client.post("/heal", {**order, "dryRun": True})
+    expect(look.status == 200, "a dry run must answer 200", look)
+    before = client.get(f"/accounts/account-3?after={wrong.body['position']}", Prefer="wait=20")
+    done = client.post("/heal", order)
+    expect(done.status == 201, "a healing must answer 201", done)
+    customers.note(done_reply(done), "account-3", "DepositCorrected", 50)
+    again = client.post("/heal", {**order, "set": {"total_amount": 101}})
+    expect(again.status == 409, "what is corrected already must be refused", again)
+    wanted = before.body["balance"] + 50
+    wait_until(lambda: client.get("/accounts/account-3").body["balance"] == wanted)
+    say(f"Healing: deposit {event['id'][:13]}... said 50, DepositCorrected (JIRA-567) says 100; "
+        f"account-3 went from {before.body['balance']} to {wanted} cents; a second correction by "
+        "somebody else got 409.")  # fmt: skip
+
+
+def forget_a_customer(bank: Bank, _: Customers) -> None:
+    """Somebody asks to be forgotten: their key is destroyed, their events stay."""
+    client = BankClient(bank.port)
+    for n in range(3):
+        who = {"name": f"Marker Customer {n}", "born": f"198{n}-05-06"}
+        reply = client.post(f"/customers/customer-{n}", who)
+        expect(reply.status == 201, "a customer must be introduced", reply)
+    after = reply.body["position"]
+    known = client.get(f"/customers/customer-1?after={after}", Prefer="wait=20")
+    expect(known.body["name"] == "Marker Customer 1", "a customer must be known", known)
+    done = client.post("/privacy/forget", {"subjects": ["customer-1"], "reason": "asked for it"})
+    expect(done.status == 200, "forgetting must be answered", done)
+    wait_until(lambda: client.get("/customers/customer-1").body["name"] == "[forgotten]")
+    gone, kept = client.get("/customers/customer-1").body, client.get("/customers/customer-2").body
+    again = client.post("/customers/customer-1", {"name": "Back again", "born": "1981-05-06"})
+    expect(again.status >= 400, "an append about the forgotten must be refused", again)
+    say(f"Forgetting: customer-1 is {gone['name']} (born {gone['born']}) now, customer-2 is still "
+        f"{kept['name']!r}; a new event about customer-1 gets {again.status}.")  # fmt: skip
+
+
+def done_reply(reply: Reply) -> Reply:
+    """A healing's answer in the words of a command's."""
+    return reply._replace(body={"replayed": False, **reply.body})
 
 
 def open_accounts(bank: Bank, customers: Customers) -> None:
@@ -237,6 +317,19 @@ def kill(bank: Bank, customers: Customers) -> None:
     say(f"SIGKILL after {at_kill - before} more writes; the bank answers again after "
         f"{seconds:.2f} s; {customers.repeated} requests had no answer and were repeated with "
         f"their keys, {customers.replayed} of them had been stored before the kill.")  # fmt: skip
+
+
+CHAPTERS = (
+    open_accounts,
+    read_the_old_years,
+    conflict,
+    retry,
+    read_your_own_write,
+    rebuild,
+    heal_a_deposit,
+    forget_a_customer,
+    kill,
+)
 
 
 def settle(bank: Bank) -> int:

@@ -45,18 +45,18 @@ def balance(path: Path, acknowledged: list[Acknowledged]) -> Ledger:
     stored, stored_cents = Counter[str](), Counter[str]()
     at: dict[int, tuple[str, str, int]] = {}
     for position, stream, kind, payload in events:
-        amount = json.loads(payload).get("amount", 0)
+        amount = _cents(json.loads(payload))
         at[position] = (stream, kind, amount)
-        if kind in _SIGNS:
-            stored[stream] += 1
-            stored_cents[stream] += _SIGNS[kind] * amount
+        stored[stream] += kind in _MOVEMENTS
+        stored_cents[stream] += _SIGNS.get(kind, 0) * amount
     shown = {account: (movements, cents) for account, cents, movements in rows}
     problems = _acknowledged_but_not_stored(acknowledged, at)
-    sent = Counter(one.account for one in acknowledged if one.kind in _SIGNS)
+    sent = Counter(one.account for one in acknowledged if one.kind in _MOVEMENTS)
     sent_cents = Counter[str]()
     for one in acknowledged:
         sent_cents[one.account] += _SIGNS.get(one.kind, 0) * one.amount
-    for account in sorted({*stored, *shown, *sent}):
+    accounts = {one for one in {*stored, *shown, *sent} if one.startswith("account-")}
+    for account in sorted(accounts):
         columns = {
             "acknowledged": (sent[account], sent_cents[account]),
             "stored": (stored[account], stored_cents[account]),
@@ -84,4 +84,12 @@ def _acknowledged_but_not_stored(
     return [f"acknowledged at {one.position} but not stored there: {one}" for one in wrong]
 
 
-_SIGNS = {"DepositApplied": 1, "MoneyWithdrawn": -1}
+def _cents(fields: dict[str, int]) -> int:
+    """An amount as three years wrote it: amount, then totalAmount; of a correction, the change."""
+    if "correctedAmount" in fields:
+        return fields["correctedAmount"] - fields["originalAmount"]
+    return fields.get("totalAmount", fields.get("amount", 0))
+
+
+_MOVEMENTS = ("DepositApplied", "MoneyWithdrawn")
+_SIGNS = {"DepositApplied": 1, "MoneyWithdrawn": -1, "DepositCorrected": 1}

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from goldseam.events.names import stream_name
     from goldseam.events.personal import Personal
     from goldseam.events.registry import Registry, event
+    from goldseam.healing.corrections import corrects
+    from goldseam.healing.heal import heal
+    from goldseam.healing.log import history
     from goldseam.leadership.fencing import Fence
     from goldseam.projections.projection import Projection, handles
     from goldseam.reads.read_model import ReadModel
@@ -62,9 +65,12 @@ _HOME = {
     "Registry": "goldseam.events.registry",
     "StoreUnavailable": "goldseam.errors",
     "VersionConflict": "goldseam.errors",
+    "corrects": "goldseam.healing.corrections",
     "event": "goldseam.events.registry",
     "handle": "goldseam.commands.handle",
     "handles": "goldseam.projections.projection",
+    "heal": "goldseam.healing.heal",
+    "history": "goldseam.healing.log",
     "open_store": "goldseam.runtime.wiring",
     "open_vault": "goldseam.runtime.keys",
     "stream_name": "goldseam.events.names",
@@ -96,9 +102,12 @@ __all__ = [
     "Registry",
     "StoreUnavailable",
     "VersionConflict",
+    "corrects",
     "event",
     "handle",
     "handles",
+    "heal",
+    "history",
     "open_store",
     "open_vault",
     "stream_name",

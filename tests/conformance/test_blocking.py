@@ -25,7 +25,7 @@ from tests.crashes.outside import connect, execute, holes, query, transaction, v
 from tests.unit.commands.accounts import Account
 
 STREAM = "account-1"
-FACTS = [DepositApplied(amount=5)]
+FACTS = [DepositApplied(total_amount=5)]
 ROWS = "SELECT count(*) FROM business"
 
 Open = Callable[[str], Any]

@@ -38,7 +38,7 @@ class Try(NamedTuple):
 
     def events(self, stream: int = 0) -> list[NewEvent]:
         mine = self.ids[stream * EVENTS : (stream + 1) * EVENTS]
-        return [NewEvent(DepositApplied(amount=5), one) for one in mine]
+        return [NewEvent(DepositApplied(total_amount=5), one) for one in mine]
 
 
 Operation = Callable[[EventStore, Try], Awaitable[object]]
@@ -51,7 +51,7 @@ async def append(store: EventStore, this: Try) -> object:
 
 async def append_with_key(store: EventStore, this: Try) -> object:
     """Another process repeats: new ids, the same key."""
-    events = [DepositApplied(amount=5)] * EVENTS
+    events = [DepositApplied(total_amount=5)] * EVENTS
     return await store.append(this.streams[0], events, expected=NEW, key=this.key)
 
 
@@ -183,7 +183,7 @@ async def _key_apart(store: EventStore, this: Try) -> object:
     fingerprint = b"a fingerprint"
     if await store.first_result(this.key, fingerprint, this.streams[0]):
         return None
-    events = [DepositApplied(amount=5)] * EVENTS
+    events = [DepositApplied(total_amount=5)] * EVENTS
     done = await store.append(this.streams[0], events, expected=ANY)
     row = {"tenant": "main", "key": this.key, "fingerprint": fingerprint, "recorded_us": 1,
            "first": done.first_position, "last": done.position}  # fmt: skip
@@ -204,7 +204,7 @@ async def _streams_apart(store: EventStore, this: Try) -> object:
 
 async def _same_write_anew(store: EventStore, this: Try) -> object:
     """The damage: a repetition with neither the first one's ids nor its key."""
-    events = [DepositApplied(amount=5)] * EVENTS
+    events = [DepositApplied(total_amount=5)] * EVENTS
     return await store.append(this.streams[0], events, expected=ANY)
 
 

@@ -53,6 +53,9 @@ def test_there_are_tutorials() -> None:
 def own_event_names() -> Iterator[None]:
     """Each page is a program of its own: its event names are free, and are given back."""
     before = dict(registry.by_name), dict(registry._by_class)
+    kept = registry.corrections, dict(registry.upcasters)
+    registry.corrections = None
+    registry.upcasters.clear()
     registry.by_name.clear()
     registry._by_class.clear()
     yield
@@ -60,6 +63,9 @@ def own_event_names() -> Iterator[None]:
     registry._by_class.clear()
     registry.by_name.update(before[0])
     registry._by_class.update(before[1])
+    registry.corrections = kept[0]
+    registry.upcasters.clear()
+    registry.upcasters.update(kept[1])
 
 
 @pytest.fixture

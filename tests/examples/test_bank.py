@@ -36,7 +36,7 @@ def test_an_account_is_opened_once() -> None:
 
 def test_money_comes_in_and_goes_out_within_the_balance() -> None:
     """The rule is checked against the facts, not against a number somebody stored."""
-    history = (OPEN, DepositApplied(amount=50))
+    history = (OPEN, DepositApplied(total_amount=50))
     scenario(account).given(*history).when(Withdraw(amount=50)).then(MoneyWithdrawn(amount=50))
     scenario(account).given(*history).when(Withdraw(amount=51)).then_raises(
         BankRefused, match="balance is 50, 51 was asked for"
@@ -49,7 +49,7 @@ def test_a_closed_account_is_empty_and_stays_closed() -> None:
     """Closing needs a balance of nothing, and is for ever."""
     closed = AccountClosed(reason="moved away")
     scenario(account).given(OPEN).when(CloseAccount(reason="moved away")).then(closed)
-    scenario(account).given(OPEN, DepositApplied(amount=1)).when(
+    scenario(account).given(OPEN, DepositApplied(total_amount=1)).when(
         CloseAccount(reason="moved away")
     ).then_raises(BankRefused, match="must be 0")
     scenario(account).given(OPEN, closed).when(Deposit(amount=1)).then_raises(BankRefused)

@@ -28,11 +28,11 @@ class Balance(Aggregate):
     balance: int = 0
 
     def deposit(self, amount: int) -> None:
-        self.record(DepositApplied(amount=amount))
+        self.record(DepositApplied(total_amount=amount))
 
     def evolve(self, fact: object) -> None:
         match fact:
-            case DepositApplied(amount=amount):
+            case DepositApplied(total_amount=amount):
                 self.balance += amount
             case MoneyWithdrawn(amount=amount):
                 self.balance -= amount

@@ -26,7 +26,7 @@ CONFLICTS = "goldseam_append_conflicts_total"
 async def store(store_url: str) -> AsyncIterator[EventStore]:
     """A store whose one account has a balance of 100."""
     store = await open_store(store_url)
-    await store.append(STREAM, [DepositApplied(amount=100)], expected=ANY)
+    await store.append(STREAM, [DepositApplied(total_amount=100)], expected=ANY)
     yield store
     await store.close()
 

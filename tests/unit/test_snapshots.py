@@ -127,7 +127,7 @@ async def test_a_state_that_cannot_be_encoded_fails_no_command(
         return Odd(value=object())  # type: ignore[arg-type]
 
     def decide(command: int, _: Odd) -> list[DepositApplied]:
-        return [DepositApplied(amount=command)]
+        return [DepositApplied(total_amount=command)]
 
     odd = Decider(Odd(), decide, evolve, name="odd")
     done = await handle(store, odd, STREAM, 1, snapshots=SnapshotPolicy(every=1))

@@ -10,6 +10,9 @@ import click
 NOUNS = {
     "doctor": "Say in one screen whether this store is safe and ready.",
     "events": "Lint event names: the litmus test of the guide.",
+    "heal": "Correct wrong events by appending their corrections.",
+    "migrate": "Copy a store through a transform, and cut over.",
+    "privacy": "Forget people, and prove it; export what is known of them.",
     "failures": "Every failure of the guide: cause, cure, test, runbook.",
     "projections": "Watch and steer projections.",
     "serve": "Serve a store and its read models over HTTP.",

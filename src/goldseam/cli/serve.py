@@ -13,7 +13,7 @@ from goldseam.cli.console import REFUSED, USAGE, required_store, store_option
 from goldseam.errors import GoldseamError, InvalidInput, MissingExtra
 from goldseam.events.registry import Registry, registry
 from goldseam.runtime.application import Goldseam
-from goldseam.runtime.settings import tokens_file
+from goldseam.runtime.settings import key_provider_url, keys_url, tokens_file
 
 DEFAULT_PORT = 8400
 
@@ -24,6 +24,8 @@ DEFAULT_PORT = 8400
 @click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True)
 @click.option("--module", "modules", multiple=True, help="Import event classes from here.")
 @click.option("--app", "app_path", help="module:attribute of a Goldseam, with its projections.")
+@click.option("--keys", help="Where the keys of personal data are stored; or GOLDSEAM_KEYS.")
+@click.option("--key-provider", help="Who wraps them; or GOLDSEAM_KEY_PROVIDER.")
 @click.option("--tokens", help="File of bearer tokens, readable by you alone; or GOLDSEAM_TOKENS.")
 @click.option("--new-token", "new_name", metavar="NAME", help="Print a new token and its line.")
 @click.option("--role", type=click.Choice(["read", "write", "admin"]), default="read")
@@ -35,6 +37,8 @@ def command(
     port: int,
     modules: tuple[str, ...],
     app_path: str | None,
+    keys: str | None,
+    key_provider: str | None,
     tokens: str | None,
     new_name: str | None,
     role: str,
@@ -54,7 +58,7 @@ def command(
         path = tokens_file(tokens)
         known = read_tokens(Path(path)) if path else []
         check_listening(host, known)
-        application = _application(store, modules, app_path)
+        application = _application(store, modules, app_path, (keys, key_provider))
     except (RefusedToListen, TokensReadable) as refused:
         click.echo(f"goldseam: {refused}", err=True)
         sys.exit(REFUSED)
@@ -73,13 +77,19 @@ def _show_token(secret: str, line: str) -> None:
     click.echo(line)
 
 
-def _application(store: str | None, modules: tuple[str, ...], app_path: str | None) -> Goldseam:
+def _application(
+    store: str | None,
+    modules: tuple[str, ...],
+    app_path: str | None,
+    keys: tuple[str | None, str | None],
+) -> Goldseam:
     sys.path.insert(0, str(Path.cwd()))
     for module in modules:
         _imported(module)
     if app_path is None:
         types = registry if modules else Registry(open_to_unknown=True)
-        return Goldseam(required_store(store), registry=types)
+        where = {"keys": keys_url(keys[0]), "key_provider": key_provider_url(keys[1])}
+        return Goldseam(required_store(store), registry=types, **where)
     module, _, attribute = app_path.partition(":")
     found = getattr(_imported(module), attribute or "app", None)
     if not isinstance(found, Goldseam):

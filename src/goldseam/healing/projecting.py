@@ -31,7 +31,7 @@ def needs_reprojection(projection: Projection, correction: Correction) -> bool:
     One that handles everything (``wanted`` is empty) gets the correction itself. A projection
     with ``raw = True`` shows what was recorded, wrong or not.
     """
-    if getattr(projection, "raw", False) or not projection.wanted:
+    if projection.raw or not projection.wanted:
         return False
     return correction.original in projection.wanted and correction.kind not in projection.wanted
 

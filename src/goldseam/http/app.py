@@ -14,6 +14,7 @@ from goldseam.errors import GoldseamError
 from goldseam.http.auth import Authentication, Token
 from goldseam.http.bodies import Problem
 from goldseam.http.follow import Followers
+from goldseam.http.healing import healing_router
 from goldseam.http.limits import BODY_BYTES_MAX, Limits
 from goldseam.http.problems import documented, install_problems, problem
 from goldseam.http.read_models import read_model_router
@@ -66,6 +67,11 @@ def create_app(
     store = store_router(lambda: application.store, followers=app.state.followers)
     app.include_router(store, prefix="/v1")
     app.include_router(read_model_router(lambda: application), prefix="/v1")
+    app.include_router(healing_router(lambda: application), prefix="/v1")
+    if application.has_keys:
+        from goldseam.http.privacy import privacy_router  # needs the extra "privacy"
+
+        app.include_router(privacy_router(lambda: application), prefix="/v1")
     _health(app, application)
     _document(app, secured=bool(tokens))
     app.add_middleware(Limits, body_bytes_max=body_bytes_max)

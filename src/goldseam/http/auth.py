@@ -24,6 +24,7 @@ ROLES: tuple[Role, ...] = ("read", "write", "admin")
 """Each role may do what the ones before it may."""
 
 _OPEN_PATHS = ("/healthz", "/readyz")
+_ADMIN = re.compile(r"/(heal|privacy)(/|$)")
 _PORT = re.compile(r":\d{0,5}$")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -129,6 +130,7 @@ class Authentication:
         if token.tenant is not None and asked not in (None, token.tenant):
             return 403, "forbidden", "the token is bound to another tenant"
         scope["goldseam.role"], scope["goldseam.tenant"] = token.role, token.tenant
+        scope["goldseam.name"] = token.name
         return None
 
     def _find(self, secret: str) -> Token | None:
@@ -141,7 +143,9 @@ class Authentication:
 
 
 def needed_role(method: str, path: str) -> Role:
-    """Reading reads, appending writes, steering a read model administers."""
+    """Reading reads, appending writes; steering, healing and what is about people administers."""
+    if _ADMIN.search(path):
+        return "admin"
     if method in ("GET", "HEAD"):
         return "read"
     return "admin" if "/read-models/" in path else "write"

@@ -138,10 +138,12 @@ def _shown(found: Preview | Healing) -> dict[str, Any]:
 
 async def _healed(app: Goldseam, done: Healing) -> Response:
     rebuilt = await request_reprojections(app.store, app.projections.values())
-    more = {"Goldseam-Position": app.store.token(done.position)}
+    token = app.store.token(done.position)
+    more = {"Goldseam-Position": token}
     if done.replayed:
         more["Idempotency-Replayed"] = "true"
-    return _json({"healing": _plain(done), "reprojecting": rebuilt}, 201, more)
+    body = {"position": done.position, "token": token, "healing": _plain(done)}
+    return _json({**body, "reprojecting": rebuilt}, 201, more)
 
 
 def _report_route(router: APIRouter, application: Callable[[], Goldseam]) -> None:

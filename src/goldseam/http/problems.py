@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from goldseam import errors
+from goldseam.privacy.errors import ErasureIncomplete
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:goldseam:problem:"
@@ -36,6 +37,8 @@ _KINDS: Mapping[type[errors.GoldseamError], tuple[int, str]] = {
     errors.StoreUnavailable: (503, "store-unavailable"),
     errors.ReadModelBehind: (503, "not-yet-projected"),
     errors.Corrupt: (500, "corrupt"),
+    errors.UnreadableEvent: (500, "unreadable-event"),
+    ErasureIncomplete: (503, "erasure-incomplete"),
     errors.ProjectionError: (409, "projection"),
     errors.SchemaError: (500, "schema"),
 }
@@ -47,6 +50,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "not-yet-projected": ("projection", "position", "target"),
     "event-too-large": ("size_bytes", "limit_bytes"),
     "commit-unknown": ("event_ids",),
+    "erasure-incomplete": ("done", "failed"),
 }
 
 

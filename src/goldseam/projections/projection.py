@@ -42,7 +42,7 @@ class Projection:
     what the handlers write to them change; the next rebuild makes the new rows beside the old.
     ``tables``: ``CREATE TABLE {name} (...)``, one text or one for each dialect. ``category``:
     follow only streams of this category. ``types``: the classes that :meth:`apply_batch` wants;
-    all those with a handler unless said.
+    all those with a handler unless said. ``raw``: show what was recorded, not what was corrected.
     """
 
     name: ClassVar[str]
@@ -50,6 +50,7 @@ class Projection:
     tables: ClassVar[str | Mapping[Dialect, str]] = ""
     category: ClassVar[str | None] = None
     types: ClassVar[tuple[type, ...]] = ()
+    raw: ClassVar[bool] = False
     wanted: frozenset[type]
     """The classes it applies; empty means all."""
     _handlers: ClassVar[Mapping[type, _Handler]] = {}

@@ -11,6 +11,7 @@ from goldseam.commands.handle import handle as handle_command
 from goldseam.database.connection import Database, Parameters, Row
 from goldseam.errors import CorruptCheckpoint, InvalidInput, ProjectionError
 from goldseam.events.registry import Registry, registry
+from goldseam.healing.projecting import Reprojection, effective_source, unhandled
 from goldseam.projections.advances import Advances
 from goldseam.projections.hosted import HostedProjection
 from goldseam.projections.projection import Projection
@@ -18,7 +19,7 @@ from goldseam.projections.source import StoreSource
 from goldseam.reads.read_model import ReadModel
 from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
 from goldseam.runtime.keys import open_vault
-from goldseam.runtime.projecting import keep_lag_known, keep_rebuilding
+from goldseam.runtime.projecting import keep_corrected, keep_lag_known, keep_rebuilding
 from goldseam.runtime.supervisor import Supervisor
 from goldseam.runtime.wiring import open_database, open_store
 from goldseam.store.event_store import EventStore
@@ -90,6 +91,11 @@ class Goldseam:
         return twin
 
     @property
+    def has_keys(self) -> bool:
+        """Whether it was given the keys of personal data."""
+        return self._keys is not None
+
+    @property
     def store(self) -> EventStore:
         """The event store.
 
@@ -125,9 +131,10 @@ class Goldseam:
 
     async def _host(self, projection: Projection) -> None:
         database = self._database(projection.name)
+        source = StoreSource(self.store, projection.category)
         hosted = HostedProjection(
             projection,
-            StoreSource(self.store, projection.category),
+            effective_source(source, self.store, projection),
             database,
             advances=self._advances,
             registry=self._registry,
@@ -158,6 +165,9 @@ class Goldseam:
             start(f"projection {name}", hosted.runner.run)
             start(f"rebuild {name}", keep_rebuilding(hosted, supervisor))
             start(f"lag {name}", keep_lag_known(hosted, supervisor))
+            if unhandled(hosted.projection, self._registry):
+                watch = Reprojection(self.store, hosted)
+                start(f"corrections {name}", keep_corrected(watch, hosted, supervisor))
 
     async def handle(self, kind: Any, stream: str, command: Any, **options: Any) -> Handled[Any]:
         """Handle a command on the store. See :func:`goldseam.handle`."""

@@ -8,11 +8,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from goldseam.errors import GoldseamError, ProjectionError
+from goldseam.healing.projecting import Reprojection
 from goldseam.projections.hosted import HostedProjection
 from goldseam.runtime.supervisor import Supervisor
 
 REBUILD_LOOK_SECONDS = 2.0
 """How often to look for a rebuild that was begun and that nobody drives."""
+
+CORRECTIONS_LOOK_SECONDS = 2.0
+"""How often to look for corrections that are not in the rows yet."""
 
 LAG_SECONDS = 1.0
 """How often the lag is measured."""
@@ -70,5 +74,19 @@ def keep_lag_known(
             except GoldseamError as error:
                 _log.debug("lag of %s is unknown: %s", hosted.name, type(error).__name__)
             await supervisor.rest(LAG_SECONDS)
+
+    return job
+
+
+def keep_corrected(
+    watch: Reprojection, hosted: HostedProjection, supervisor: Supervisor
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    """A job that has rows projected again when a correction came that they do not know."""
+
+    async def job() -> None:
+        while not supervisor.stopping.is_set():
+            if await watch.request():
+                _log.info("projection %s is rebuilt: an event was corrected", hosted.name)
+            await supervisor.rest(CORRECTIONS_LOOK_SECONDS)
 
     return job

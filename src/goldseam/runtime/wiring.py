@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from goldseam.database.connection import Connection
 from goldseam.errors import InvalidName, MissingExtra
 from goldseam.events.registry import Registry, registry
+from goldseam.forgetting.facts import known_to
 from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
 from goldseam.store import identity
 from goldseam.store.connection import LogDatabase
@@ -82,6 +83,7 @@ async def open_store(
         StoreUnavailable: the database cannot be reached.
     """
     check_upcasters(registry)
+    known_to(registry)
     clock = clock or SystemClock()
     database = open_database(url)
 
@@ -109,7 +111,15 @@ async def open_store(
         event_bytes_max=event_bytes_max,
         retry_seconds=retry_seconds,
         sealer=None if vault is None else _sealer(vault),
+        translate=_translated,
     )
+
+
+async def _translated(connection: Connection, token: str) -> int | None:
+    """A token of the store that this one was migrated from; loaded when one is met."""
+    from goldseam.migration.tokens import translated
+
+    return await translated(connection, token)
 
 
 def _sealer(vault: Keys) -> Sealer:

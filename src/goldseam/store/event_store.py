@@ -32,6 +32,9 @@ from goldseam.telemetry.signals import signals
 
 T = TypeVar("T")
 
+Translate = Callable[[Connection, str], Coroutine[Any, Any, int | None]]
+"""From a token of another store to a position here; None if it knows nothing of it."""
+
 StreamEvents = tuple[str, ExpectedVersion, Sequence[object]]
 """A stream, the version it is expected to have, the events for it."""
 
@@ -53,9 +56,10 @@ class EventStore:
         event_bytes_max: int = EVENT_BYTES_MAX,
         retry_seconds: float = RETRY_SECONDS,
         sealer: Sealer | None = None,
+        translate: Translate | None = None,
     ) -> None:
         self.database, self.store_id, self.registry = database, store_id, registry
-        self.sealer = sealer
+        self.sealer, self._translate = sealer, translate
         self.clock = clock or SystemClock()
         self._new_id, self._event_bytes_max = new_id, event_bytes_max
         self.changes = Changes(database)
@@ -318,13 +322,25 @@ class EventStore:
             InvalidPosition: forged, negative, of another store, or not given out yet.
         """
         try:
-            position = parse_token(token, self.store_id)
+            position = await self._parsed(token)
             if position > self.changes.highest and position > await self.head():
                 raise InvalidPosition(token, "it is in the future of this store")
         except InvalidPosition:
             signals.count("goldseam_positions_refused_total")
             raise
         return position
+
+    async def _parsed(self, token: str | int) -> int:
+        try:
+            return parse_token(token, self.store_id)
+        except InvalidPosition:
+            if self._translate is None or not isinstance(token, str):
+                raise
+            translate = self._translate
+            found = await self._read(lambda c: translate(c, token))
+            if found is None:
+                raise
+            return found
 
     async def check(self) -> None:
         """Whether the tables are what this version needs; see ``goldseam store check``."""

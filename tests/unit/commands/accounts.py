@@ -22,7 +22,7 @@ class Account(Aggregate):
             self.record(AccountOpened(owner=owner))
 
     def deposit(self, amount: int) -> None:
-        self.record(DepositApplied(amount=amount))
+        self.record(DepositApplied(total_amount=amount))
 
     def withdraw(self, amount: int) -> None:
         if amount > self.balance:
@@ -33,7 +33,7 @@ class Account(Aggregate):
         match fact:
             case AccountOpened(owner=owner):
                 self.owner = owner
-            case DepositApplied(amount=amount):
+            case DepositApplied(total_amount=amount):
                 self.balance += amount
                 self.seen.append(amount)
             case MoneyWithdrawn(amount=amount):

@@ -17,7 +17,7 @@ def test_a_recorded_fact_changes_the_state_at_once() -> None:
     account.deposit(5)
     account.withdraw(5)
     assert account.balance == 0
-    assert account.taken() == (DepositApplied(amount=5), MoneyWithdrawn(amount=5))
+    assert account.taken() == (DepositApplied(total_amount=5), MoneyWithdrawn(amount=5))
     assert account.taken() == ()
 
 
@@ -33,7 +33,7 @@ def test_two_aggregates_never_share_a_mutable_value() -> None:
 def test_deciding_leaves_the_state_it_was_given_alone() -> None:
     """The decider under an aggregate is pure: the same command can be decided again."""
     decider = decider_of(Account)
-    state = decider.fold([DepositApplied(amount=10)])
+    state = decider.fold([DepositApplied(total_amount=10)])
     assert list(decider.decide(lambda a: a.withdraw(4), state)) == [MoneyWithdrawn(amount=4)]
     assert state.balance == 10
     assert decider.fold([]).balance == 0
@@ -72,4 +72,4 @@ def test_an_aggregate_without_evolve_says_what_is_missing() -> None:
         pass
 
     with pytest.raises(TypeError, match=r"Mute has no evolve\(fact\) method"):
-        Mute().record(DepositApplied(amount=1))
+        Mute().record(DepositApplied(total_amount=1))

@@ -192,14 +192,14 @@ async def test_facts_with_ids_of_their_own_are_folded_without_their_envelope(
     """A decision may give an event its id; the state after it sees the plain fact."""
 
     def decide(amount: int, _: int) -> list[object]:
-        return [NewEvent(DepositApplied(amount=amount))]
+        return [NewEvent(DepositApplied(total_amount=amount))]
 
     def evolve(balance: int, fact: object) -> int:
         assert isinstance(fact, DepositApplied)
-        return balance + fact.amount
+        return balance + fact.total_amount
 
     done = await handle(store, Decider(0, decide, evolve), STREAM, 5)
-    assert (5, (DepositApplied(amount=5),)) == (done.state, done.events)
+    assert (5, (DepositApplied(total_amount=5),)) == (done.state, done.events)
 
 
 async def test_tenants_decide_on_their_own_streams(store: EventStore) -> None:

@@ -15,14 +15,14 @@ OPENED = AccountOpened(owner="ada")
 
 def test_facts_and_state_of_a_decider() -> None:
     """The plain way through: given, when, then, and the state after."""
-    scenario(account).given(OPENED, DepositApplied(amount=50)).when(Withdraw(amount=20)).then(
+    scenario(account).given(OPENED, DepositApplied(total_amount=50)).when(Withdraw(amount=20)).then(
         MoneyWithdrawn(amount=20)
     ).then_state(State(open=True, balance=30))
 
 
 def test_facts_and_state_of_an_aggregate() -> None:
     """An aggregate's state is checked by its attributes."""
-    scenario(Account).given(DepositApplied(amount=50)).when(lambda a: a.withdraw(20)).then(
+    scenario(Account).given(DepositApplied(total_amount=50)).when(lambda a: a.withdraw(20)).then(
         MoneyWithdrawn(amount=20)
     ).then_state(balance=30)
 
@@ -36,21 +36,21 @@ def test_nothing_and_refusals() -> None:
 
 def test_given_facts_alone_have_a_state() -> None:
     """evolve is tested without any command."""
-    scenario(account).given(OPENED).given(DepositApplied(amount=3)).then_state(balance=3)
+    scenario(account).given(OPENED).given(DepositApplied(total_amount=3)).then_state(balance=3)
 
 
 def test_other_facts_fail_with_a_difference_and_the_story() -> None:
     """The message shows what was expected, what came, and from what."""
-    outcome = scenario(Account).given(DepositApplied(amount=50)).when(lambda a: a.withdraw(20))
+    outcome = scenario(Account).given(DepositApplied(total_amount=50)).when(lambda a: a.withdraw(20))
     with pytest.raises(AssertionError) as caught:
         outcome.then(MoneyWithdrawn(amount=2))
     words = str(caught.value)
     assert "- MoneyWithdrawn(amount=2)" in words
     assert "+ MoneyWithdrawn(amount=20)" in words
-    assert "given\n    DepositApplied(amount=50)\nwhen\n    the call at" in words
+    assert "given\n    DepositApplied(total_amount=50)\nwhen\n    the call at" in words
 
 
-@pytest.mark.parametrize("facts", [(), (DepositApplied(amount=1), DepositApplied(amount=1))])
+@pytest.mark.parametrize("facts", [(), (DepositApplied(total_amount=1), DepositApplied(total_amount=1))])
 def test_fewer_or_more_facts_fail(facts: tuple[object, ...]) -> None:
     """Exactly these facts: neither a missing nor an extra one passes."""
     outcome = scenario(Account).when(lambda a: a.deposit(1))
@@ -97,10 +97,10 @@ def test_a_decision_that_changes_the_state_itself_fails() -> None:
 
     def decide(amount: int, state: list[int]) -> list[DepositApplied]:
         state.append(amount)
-        return [DepositApplied(amount=amount)]
+        return [DepositApplied(total_amount=amount)]
 
     def evolve(state: list[int], fact: DepositApplied) -> list[int]:
-        return [*state, fact.amount]
+        return [*state, fact.total_amount]
 
     with pytest.raises(AssertionError, match="has changed the state itself"):
         scenario(Decider([], decide, evolve)).when(1)
@@ -108,7 +108,7 @@ def test_a_decision_that_changes_the_state_itself_fails() -> None:
 
 def test_scenarios_share_nothing() -> None:
     """A scenario may be the beginning of many: none changes another."""
-    base = scenario(Account).given(DepositApplied(amount=10))
-    base.given(DepositApplied(amount=5)).when(lambda a: a.withdraw(15)).then_state(balance=0)
+    base = scenario(Account).given(DepositApplied(total_amount=10))
+    base.given(DepositApplied(total_amount=5)).when(lambda a: a.withdraw(15)).then_state(balance=0)
     base.when(lambda a: a.withdraw(10)).then_state(balance=0)
     base.then_state(balance=10)

@@ -9,6 +9,7 @@ from goldseam.errors import (
     IdempotencyMismatch,
     SchemaError,
     StoreFull,
+    StoreReadOnly,
     StoreUnavailable,
 )
 
@@ -32,6 +33,8 @@ def translate(error: sqlite3.Error) -> Exception:
         return StoreUnavailable(text)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return Corrupt(f"the database file is damaged ({text}); restore it from a backup")
+    if "the store has moved" in text:
+        return StoreReadOnly(text)
     if "goldseam_events.tenant, goldseam_events.id" in text:
         return IdempotencyMismatch("event id", "an event id was used before")
     if "no such table: goldseam_" in text or "no such column: goldseam_" in text:
