@@ -14,7 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import extremes
+from benchmarks.history import STORES, History
 from benchmarks.measure import Result, Scenario, measure
+from benchmarks.privacy import Rotation
 from benchmarks.sqlite import Sqlite
 
 URL_FILE = Path(".services/postgres.url")
@@ -40,6 +42,7 @@ async def run(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         sqlite = Sqlite(Path(folder), options.seconds)
         await _measure(sqlite.scenarios(), options, results)
+        await _measure(_sqlite_history(Path(folder), options.seconds), options, results)
     if url is None:
         sys.stdout.write("PostgreSQL: not measured, run `make services` first\n")
     else:
@@ -63,10 +66,37 @@ async def _postgres(url: str, options: argparse.Namespace, results: list[Result]
             from benchmarks import peer
 
             await _measure(peer.scenarios(postgres), options, results)
+        await _measure_history(url, options, results)
         if not options.skip_million:
             await _measure(extremes.million(postgres), options, results)
     finally:
         postgres.drop()
+
+
+def _sqlite_history(folder: Path, seconds: float) -> list[Scenario]:
+    urls = {name: f"sqlite:///{folder / name}.db" for name in STORES}
+    rotation = Rotation("SQLite", f"sqlite:///{folder / 'many-keys.db'}", folder / "many-epochs")
+    return [*History("SQLite", urls, folder, seconds).scenarios(), *rotation.scenarios()]
+
+
+async def _measure_history(url: str, options: argparse.Namespace, results: list[Result]) -> None:
+    """Versions, personal data and migrations, each in a schema of its own."""
+    from benchmarks.migration import Migrations, drop_schema, new_schema
+
+    urls = {name: new_schema(url) for name in (*STORES, "keys")}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        migrations = Migrations(folder, url)
+        rotation = Rotation("PostgreSQL", urls["keys"], folder / "many-epochs")
+        try:
+            history = History("PostgreSQL", urls, folder, options.seconds)
+            await _measure(history.scenarios(), options, results)
+            await _measure(rotation.scenarios(), options, results)
+            await _measure(migrations.scenarios(), options, results)
+        finally:
+            migrations.drop()
+            for one in urls.values():
+                drop_schema(one)
 
 
 async def _measure(

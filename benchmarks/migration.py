@@ -105,7 +105,7 @@ class Migrations:
             url = f"sqlite:///{self._folder / 'migrated.db'}"
             if kind == "postgresql":
                 assert self._postgres is not None
-                url = _new_schema(self._postgres)
+                url = new_schema(self._postgres)
             async with await open_store(url, registry=registry) as store:
                 await _fill(store)
             self._sources[kind] = url
@@ -119,16 +119,16 @@ class Migrations:
     @asynccontextmanager
     async def _schema(self) -> AsyncIterator[str]:
         assert self._postgres is not None
-        url = _new_schema(self._postgres)
+        url = new_schema(self._postgres)
         try:
             yield url
         finally:
-            await asyncio.to_thread(_drop_schema, url)
+            await asyncio.to_thread(drop_schema, url)
 
     def drop(self) -> None:
         """Leave nothing behind on the server."""
         if "postgresql" in self._sources:
-            _drop_schema(self._sources["postgresql"])
+            drop_schema(self._sources["postgresql"])
 
 
 async def _fill(store: EventStore) -> None:
@@ -149,14 +149,14 @@ async def _append_all(store: EventStore, events: list[Recorded[Any]]) -> None:
         at = end
 
 
-def _new_schema(postgres: str) -> str:
+def new_schema(postgres: str) -> str:
     schema = f"bench_{secrets.token_hex(4)}"
     with psycopg.connect(postgres, autocommit=True) as raw:
         raw.execute(f"CREATE SCHEMA {schema}")
     return f"{postgres}?schema={schema}"
 
 
-def _drop_schema(url: str) -> None:
+def drop_schema(url: str) -> None:
     schema = urlsplit(url).query.removeprefix("schema=")
     with psycopg.connect(url.partition("?")[0], autocommit=True) as raw:
         raw.execute(f"DROP SCHEMA {schema} CASCADE")

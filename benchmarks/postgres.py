@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from shutil import which
@@ -303,19 +304,25 @@ class Postgres:
         return sum(rates)
 
 
-async def appends(store: EventStore, writers: int, events: int, seconds: float) -> float:
+async def appends(
+    store: EventStore,
+    writers: int,
+    events: int,
+    seconds: float,
+    make: Callable[[int], Any] = order,
+) -> float:
     """Events per second of ``writers`` tasks that append ``events`` at a time."""
     name = uuid.uuid4().hex[:8]
 
     async def writer(stream: str) -> int:
         version = 0
         while watch.running:
-            new = [order(version + n) for n in range(events)]
+            new = [make(version + n) for n in range(events)]
             await store.append(stream, new, expected=version)
             version += events
         return version
 
-    await store.append(f"order-{name}-warm", [order(0)], expected=ANY)
+    await store.append(f"order-{name}-warm", [make(0)], expected=ANY)
     watch = Stopwatch(seconds)
     done = await asyncio.gather(*(writer(f"order-{name}-{n}") for n in range(writers)))
     return watch.rate(sum(done))

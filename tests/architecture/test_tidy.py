@@ -40,8 +40,11 @@ MAY_CALL_BANNED = (
 )
 
 OPTIONAL = (
+    "boto3",
     "click",
+    "cryptography",
     "fastapi",
+    "hvac",
     "psycopg",
     "pydantic",
     "rich",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import click
 
@@ -73,7 +75,8 @@ def errors_page() -> str:
         for kind in error_classes()
     ]  # fmt: skip
     text = (
-        "# Errors\n\nAll are in `goldseam.errors`. A write has three outcomes: it returned, it was"
+        "# Errors\n\nThey are in `goldseam.errors`, and in the `errors` of the package that raises"
+        " them. A write has three outcomes: it returned, it was"
         " refused (`InvalidInput`, `Rejected`, `StoreUnavailable`: nothing was written), or nobody"
         " knows (`CommitUnknown`). *Again* says whether the same call may simply be made again,"
         " with the same events or the same key: `error.retry_safe`. `error.failure` is the slug for"
@@ -129,11 +132,23 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def error_classes() -> list[type[errors.GoldseamError]]:
-    """In the order of the module."""
+    """Every error of the toolkit, in the order of its module."""
     return [
-        kind for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.GoldseamError)
-    ]  # fmt: skip
+        kind
+        for module in error_modules()
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, errors.GoldseamError)
+        and kind.__module__ == module.__name__
+    ]
+
+
+def error_modules() -> list[ModuleType]:
+    """``goldseam.errors``, then the ``errors`` of each package that has its own."""
+    folder = Path(errors.__file__).parent
+    packages = sorted(path.parent.name for path in folder.glob("*/errors.py"))
+    parts = [name for name in packages if name != "backends"]
+    return [errors, *(import_module(f"goldseam.{name}.errors") for name in parts)]
 
 
 def _meaning(option: click.Option) -> str:

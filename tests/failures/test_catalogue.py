@@ -13,6 +13,7 @@ import pytest
 
 from goldseam import errors
 from goldseam.failures import POINTERS, Failure, UnknownFailure, catalogue, find
+from tests.docs.reference import error_classes
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE_ROWS = Path(__file__).with_name("guide_rows.toml")
@@ -130,7 +131,9 @@ def _has_module(name: str) -> bool:
 
 
 def _failure_of(exception: str) -> str | None:
-    return getattr(getattr(errors, exception, None), "failure", None)
+    module, _, name = exception.rpartition(".")
+    found = getattr(import_module(module) if module else errors, name, None)
+    return getattr(found, "failure", None)
 
 
 def _has_signal(name: str) -> bool:
@@ -190,8 +193,7 @@ def test_every_row_of_the_guide_has_an_entry_under_its_heading() -> None:
 
 def test_every_exception_names_a_failure_of_the_catalogue() -> None:
     """An error's ``failure`` is a slug that ``goldseam failures show`` can explain."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    named = {kind.failure for kind in kinds if issubclass(kind, errors.GoldseamError)} - {None}
+    named = {kind.failure for kind in error_classes()} - {None}
     assert set() == named - set(catalogue())
     assert named
 

@@ -33,10 +33,10 @@ async def store(store_url: str) -> AsyncIterator[EventStore]:
 
 def _balance(url: str) -> int:
     """The balance that the stored facts add up to."""
-    found = query(url, "SELECT type, payload FROM goldseam_events WHERE stream = ?", STREAM)
+    found = query(url, "SELECT payload FROM goldseam_events WHERE stream = ?", STREAM)
     amounts = [
-        (1 if name == "DepositApplied" else -1) * json.loads(bytes(payload))["amount"]
-        for name, payload in found
+        fields.get("totalAmount", 0) - fields.get("amount", 0)
+        for fields in (json.loads(bytes(payload)) for (payload,) in found)
     ]
     return sum(amounts)
 

@@ -88,8 +88,12 @@ def _application(
         _imported(module)
     if app_path is None:
         types = registry if modules else Registry(open_to_unknown=True)
-        where = {"keys": keys_url(keys[0]), "key_provider": key_provider_url(keys[1])}
-        return Goldseam(required_store(store), registry=types, **where)
+        return Goldseam(
+            required_store(store),
+            registry=types,
+            keys=keys_url(keys[0]),
+            key_provider=key_provider_url(keys[1]),
+        )
     module, _, attribute = app_path.partition(":")
     found = getattr(_imported(module), attribute or "app", None)
     if not isinstance(found, Goldseam):

@@ -209,7 +209,7 @@ def _who(request: Request, said: str | None) -> str:
     if name is None and said is None:
         raise Refusal(422, "invalid-request", "say who corrects: correctedBy or by")
     if name is not None and said not in (None, name):
-        raise Refusal(403, "forbidden", f"the token is {name!r}'s; leave correctedBy and by out")
+        raise Refusal(409, "another-name", f"the token is {name!r}'s; leave correctedBy and by out")
     return name or said or ""
 
 

@@ -41,16 +41,22 @@ def test_given_facts_alone_have_a_state() -> None:
 
 def test_other_facts_fail_with_a_difference_and_the_story() -> None:
     """The message shows what was expected, what came, and from what."""
-    outcome = scenario(Account).given(DepositApplied(total_amount=50)).when(lambda a: a.withdraw(20))
+    outcome = (
+        scenario(Account).given(DepositApplied(total_amount=50)).when(lambda a: a.withdraw(20))
+    )
     with pytest.raises(AssertionError) as caught:
         outcome.then(MoneyWithdrawn(amount=2))
     words = str(caught.value)
     assert "- MoneyWithdrawn(amount=2)" in words
     assert "+ MoneyWithdrawn(amount=20)" in words
-    assert "given\n    DepositApplied(total_amount=50)\nwhen\n    the call at" in words
+    assert (
+        "given\n    DepositApplied(total_amount=50, currency='USD')\nwhen\n    the call at" in words
+    )
 
 
-@pytest.mark.parametrize("facts", [(), (DepositApplied(total_amount=1), DepositApplied(total_amount=1))])
+@pytest.mark.parametrize(
+    "facts", [(), (DepositApplied(total_amount=1), DepositApplied(total_amount=1))]
+)
 def test_fewer_or_more_facts_fail(facts: tuple[object, ...]) -> None:
     """Exactly these facts: neither a missing nor an extra one passes."""
     outcome = scenario(Account).when(lambda a: a.deposit(1))

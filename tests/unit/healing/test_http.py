@@ -140,7 +140,7 @@ def test_four_eyes_are_those_of_the_tokens(client: TestClient, store_url: str) -
     assert [made.json()] == client.get("/v1/heal/proposals", headers=grace).json()["proposals"]
     assert 409 == client.post(f"{path}/approve", json={}, headers=ada).status_code
     claimed = client.post(f"{path}/approve", json={"by": "grace"}, headers=ada)
-    assert 403 == claimed.status_code
+    assert 409 == claimed.status_code
     done = client.post(f"{path}/approve", json={}, headers=grace)
     assert 201 == done.status_code, done.text
     healing = done.json()["healing"]
