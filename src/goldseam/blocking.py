@@ -103,9 +103,17 @@ def read_stream(
 
     Raises:
         CorruptEvent: an event is damaged, or one is missing in between.
+        KeysMissing: an event has personal fields; they are opened by an asyncio store alone.
     """
     ledger = TransactionLedger(callers_connection(connection), tenant, registry)
-    return run_blocking(ledger.reader.stream(ledger.connection, stream, after=after, limit=limit))
+    while True:
+        page = run_blocking(
+            ledger.reader.stream(ledger.connection, stream, after=after, limit=limit)
+        )
+        page = run_blocking(ledger.open_sealed(page))
+        if page or not page.full:
+            return page
+        after = page.end
 
 
 @overload

@@ -6,8 +6,9 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import psycopg
 import pytest
@@ -17,9 +18,19 @@ from sqlalchemy.orm import Session
 
 from examples.bank.account import Deposit, OpenAccount, account
 from examples.bank.events import DepositApplied
-from goldseam import ANY, NEW, EventStore, VersionConflict, blocking, open_store
+from goldseam import (
+    ANY,
+    NEW,
+    EventStore,
+    Personal,
+    Registry,
+    VersionConflict,
+    blocking,
+    open_store,
+    open_vault,
+)
 from goldseam.commands.snapshots import SnapshotPolicy
-from goldseam.errors import GoldseamError, InvalidInput, StoreReadOnly
+from goldseam.errors import GoldseamError, InvalidInput, KeysMissing, StoreReadOnly
 from goldseam.events.positions import encode_token
 from tests.crashes.outside import connect, execute, holes, query, transaction, versions
 from tests.unit.commands.accounts import Account
@@ -278,3 +289,39 @@ async def _first_position(store: EventStore) -> int:
     async for found in store.follow(after=0):
         return found.position
     raise GoldseamError("the follower ended")
+
+
+def test_personal_fields_are_refused_without_keys(url: str) -> None:
+    """A blocking caller has no way to the keys: nothing personal is written in clear."""
+    people = Registry()
+
+    @people.event
+    class CustomerIntroduced:
+        customer: str
+        name: Annotated[str, Personal("customer")]
+
+    facts = [CustomerIntroduced("customer-1", "Ann")]
+    with transaction(url) as connection, pytest.raises(KeysMissing):
+        blocking.append(connection, "customer-1", facts, expected=NEW, registry=people)
+    assert [(0,)] == query(url, "SELECT count(*) FROM goldseam_events")
+
+
+def test_sealed_events_are_not_shown_without_keys(url: str, tmp_path: Path) -> None:
+    """A stream with sealed values is refused, never served as rows."""
+    people = Registry()
+
+    @people.event
+    class CustomerIntroduced:
+        customer: str
+        name: Annotated[str, Personal("customer")]
+
+    async def write() -> None:
+        vault = await open_vault(f"sqlite:///{tmp_path}/keys.db", f"file://{tmp_path}/epochs")
+        async with await open_store(url, registry=people, vault=vault) as store:
+            facts = [CustomerIntroduced("customer-1", "Ann")]
+            await store.append("customer-1", facts, expected=NEW)
+        await vault.close()
+
+    asyncio.run(write())
+    with transaction(url) as connection, pytest.raises(KeysMissing):
+        blocking.read_stream(connection, "customer-1", registry=people)
