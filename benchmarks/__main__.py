@@ -66,9 +66,9 @@ async def _postgres(url: str, options: argparse.Namespace, results: list[Result]
             from benchmarks import peer
 
             await _measure(peer.scenarios(postgres), options, results)
-        await _measure_history(url, options, results)
-        if not options.skip_million:
+        if not options.skip_million:  # first: it looks at the memory that the process has ever had
             await _measure(extremes.million(postgres), options, results)
+        await _measure_history(url, options, results)
     finally:
         postgres.drop()
 

@@ -15,6 +15,7 @@ NOUNS = {
     "privacy": "Forget people, and prove it; export what is known of them.",
     "failures": "Every failure of the guide: cause, cure, test, runbook.",
     "projections": "Watch and steer projections.",
+    "schema": "Judge event classes against the store before they are deployed.",
     "serve": "Serve a store and its read models over HTTP.",
     "store": "Create, upgrade, check and verify a store.",
     "stream": "Read, list, tail and append streams.",

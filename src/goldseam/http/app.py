@@ -18,9 +18,11 @@ from goldseam.http.healing import healing_router
 from goldseam.http.limits import BODY_BYTES_MAX, Limits
 from goldseam.http.problems import documented, install_problems, problem
 from goldseam.http.read_models import read_model_router
+from goldseam.http.schema_registry import schema_registry_router
 from goldseam.http.streams import store_router
 from goldseam.runtime.application import Goldseam
 from goldseam.telemetry.signals import signals
+from goldseam.versioning.schema_registry import SchemaRegistry
 
 _SECURITY = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
@@ -50,7 +52,17 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with application:
+            known.clear()  # the application may have been opened before
+            await schemas().prepare()
             yield
+
+    known: list[SchemaRegistry] = []
+
+    def schemas() -> SchemaRegistry:
+        if not known:
+            store = application.store
+            known.append(SchemaRegistry(store.database, store.clock))
+        return known[0]
 
     app = FastAPI(
         title="goldseam",
@@ -68,6 +80,7 @@ def create_app(
     app.include_router(store, prefix="/v1")
     app.include_router(read_model_router(lambda: application), prefix="/v1")
     app.include_router(healing_router(lambda: application), prefix="/v1")
+    app.include_router(schema_registry_router(schemas), prefix="/v1/schemas")
     if application.has_keys:
         from goldseam.http.privacy import privacy_router  # needs the extra "privacy"
 

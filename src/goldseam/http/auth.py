@@ -25,6 +25,7 @@ ROLES: tuple[Role, ...] = ("read", "write", "admin")
 
 _OPEN_PATHS = ("/healthz", "/readyz")
 _ADMIN = re.compile(r"/(heal|privacy)(/|$)")
+_SETTINGS = re.compile(r"/schemas/(config|mode)(/|$)")
 _PORT = re.compile(r":\d{0,5}$")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -144,7 +145,7 @@ class Authentication:
 
 def needed_role(method: str, path: str) -> Role:
     """Reading reads, appending writes; steering, healing and what is about people administers."""
-    if _ADMIN.search(path):
+    if _ADMIN.search(path) or (method != "GET" and _SETTINGS.search(path)):
         return "admin"
     if method in ("GET", "HEAD"):
         return "read"

@@ -18,6 +18,8 @@ from goldseam.store.event_store import EventStore
 from goldseam.store.group_commit import RETRY_SECONDS
 from goldseam.store.prepare import EVENT_BYTES_MAX
 from goldseam.store.sealing import Sealer
+from goldseam.versioning.admission import Admission
+from goldseam.versioning.schema_registry import SchemaRegistry
 from goldseam.versioning.upcasting import check_upcasters
 
 if TYPE_CHECKING:
@@ -112,7 +114,13 @@ async def open_store(
         retry_seconds=retry_seconds,
         sealer=None if vault is None else _sealer(vault),
         translate=_translated,
+        admission=_admission(database, clock) if registry.open_to_unknown else None,
     )
+
+
+def _admission(database: LogDatabase, clock: Clock) -> Admission:
+    """Untyped events must fit what is registered for their type."""
+    return Admission(SchemaRegistry(database, clock), clock)
 
 
 async def _translated(connection: Connection, token: str) -> int | None:

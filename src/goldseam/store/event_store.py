@@ -29,6 +29,7 @@ from goldseam.store.raw import RawEvent, raw_page
 from goldseam.store.read import PAGE_EVENTS, POSITION_END, Reader
 from goldseam.store.sealing import Sealer, Sealing, personal_subjects
 from goldseam.telemetry.signals import signals
+from goldseam.versioning.admission import Admission
 
 T = TypeVar("T")
 
@@ -57,9 +58,10 @@ class EventStore:
         retry_seconds: float = RETRY_SECONDS,
         sealer: Sealer | None = None,
         translate: Translate | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.database, self.store_id, self.registry = database, store_id, registry
-        self.sealer, self._translate = sealer, translate
+        self.sealer, self._translate, self._admission = sealer, translate, admission
         self.clock = clock or SystemClock()
         self._new_id, self._event_bytes_max = new_id, event_bytes_max
         self.changes = Changes(database)
@@ -133,6 +135,8 @@ class EventStore:
 
         ``fingerprint`` is what a second use of ``key`` is compared with, instead of the events.
         """
+        if self._admission is not None:
+            await self._admission.admit(event for _, _, events in writes for event in events)
         sealing = None if self.sealer is None else await self._sealing(writes)
         append = self._preparer.append(
             writes,

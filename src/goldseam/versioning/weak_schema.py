@@ -154,7 +154,7 @@ class DroppedFields:
             today = upcast(self._registry, stored, fields, tolerant=True)
         except UpcastFailed:
             return []
-        return [differences(kind, of) for kind, of in today if isinstance(of, dict)]
+        return [differences(kind, of) for kind, of in today]
 
     def _keep(self, event: Raw, found: list[Differences]) -> None:
         key = event.type, event.type_version
