@@ -17,7 +17,7 @@ from goldseam.database import schema as tables
 from goldseam.database.connection import Connection, Database, Operation
 from goldseam.database.statements import statements
 from goldseam.errors import InvalidName, StoreUnavailable
-from goldseam.events.registry import Registry
+from goldseam.events.registry import EventType, Registry
 from goldseam.resilience.clock import Clock
 from goldseam.telemetry.signals import signals
 from goldseam.versioning.compatibility import LEVELS, Finding, Level, judge
@@ -70,9 +70,17 @@ class SchemaRegistry:
         await self._database.transact(lambda c: tables.apply(c, PACKAGE, PART, self._clock))
 
     async def register(
-        self, subject: str, schema: dict[str, Any], schema_type: str = "JSON"
+        self,
+        subject: str,
+        schema: dict[str, Any],
+        schema_type: str = "JSON",
+        *,
+        judged: bool = True,
     ) -> Registered:
         """Register ``schema`` as the next version of ``subject``; the same schema only once.
+
+        Args:
+            judged: give False where earlier versions are read some other way, as by an upcaster.
 
         Raises:
             InvalidSchema: it is no JSON Schema, or too large.
@@ -92,7 +100,7 @@ class SchemaRegistry:
                 return
             level = await _level(connection, subject)
             living = [(int(row[0]), msgspec.json.decode(row[3])) for row in rows if not row[4]]
-            findings = judge(schema, living, level)
+            findings = judge(schema, living, level) if judged else []
             if findings:
                 raise SchemaIncompatible(subject, level, findings)
             new = {"fingerprint": mark, "schema_type": schema_type, "body": body}
@@ -109,10 +117,21 @@ class SchemaRegistry:
             raise
         return await self.lookup(subject, schema)
 
+    async def register_class(self, kind: EventType, registry: Registry) -> Registered:
+        """Register an event class under the name of its type.
+
+        A version that an upcaster leads to need not fit the earlier ones: the upcaster reads them.
+
+        Raises:
+            SchemaIncompatible: it does not fit what is registered, and no upcaster leads to it.
+        """
+        judged = (kind.name, kind.version - 1) not in registry.upcasters
+        return await self.register(kind.name, schema_of(kind.kind), judged=judged)
+
     async def register_classes(self, registry: Registry) -> list[Registered]:
-        """Register every event class under the name of its type, in the order of its versions."""
+        """Register every event class, in the order of its versions. See :meth:`register_class`."""
         kinds = sorted(registry, key=lambda one: (one.name, one.version))
-        return [await self.register(one.name, schema_of(one.kind)) for one in kinds]
+        return [await self.register_class(one, registry) for one in kinds]
 
     async def versions(self, subject: str, *, deleted: bool = False) -> list[Registered]:
         """All versions of ``subject``, oldest first.
