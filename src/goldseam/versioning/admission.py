@@ -11,6 +11,7 @@ from typing import Any
 
 from goldseam.errors import MissingExtra, SchemaError
 from goldseam.events.event import NewEvent
+from goldseam.events.names import checked_name
 from goldseam.events.registry import Untyped
 from goldseam.resilience.clock import Clock
 from goldseam.telemetry.signals import signals
@@ -34,7 +35,8 @@ class Admission:
         """Let ``events`` pass, or say what is wrong with one.
 
         Raises:
-            SchemaRejected: it fits no registered schema of its type; nothing was written.
+            InvalidName: its type has a name that cannot be stored.
+        SchemaRejected: it fits no registered schema of its type; nothing was written.
             MissingExtra: schemas are registered, and the library that reads them is missing.
         """
         for event in events:
@@ -46,6 +48,7 @@ class Admission:
 
     async def _of(self, name: str) -> list[dict[str, Any]]:
         """All registered schemas of the event type ``name``, oldest first."""
+        checked_name("event type", name)
         now = self._clock.monotonic()
         known = self._known.get(name)
         if known is not None and known[0] > now:

@@ -137,7 +137,7 @@ class _Comparison:
         missing = _types(writer) - _types(reader)
         if missing == {"integer"} and "number" in _types(reader):
             missing = set()
-        if missing and values[1] is None:
+        if missing:
             yield path, f"type changed from {_shown(writer)} to {_shown(reader)}"
             return
         yield from _bounds(reader, writer, path)
@@ -314,8 +314,6 @@ def _bounds(reader: Schema, writer: Schema, path: str) -> Iterator[Problem]:
         written = writer.get(keyword)
         if keyword == "minItems" and written is None:
             written = len(writer.get("prefixItems", ())) if "minItems" in writer else None
-        if _values(writer) is not None:
-            continue
         if written is None:
             yield path, f"{keyword} {read!r} is asked for, and the other version has none"
         elif not fits(read, written):

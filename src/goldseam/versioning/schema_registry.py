@@ -274,6 +274,8 @@ class SchemaRegistry:
 
     async def _all_versions(self, subject: str) -> list[tuple[Registered, bool]]:
         """All versions and whether they are hidden; as last seen while the database is away."""
+        if "\0" in subject:  # no database stores it, so nobody has registered it
+            return []
         try:
             rows = await self._fetch("versions_of", subject=subject)
         except StoreUnavailable:
