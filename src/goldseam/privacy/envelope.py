@@ -109,9 +109,14 @@ def unseal(key: SubjectKey, sealed: dict[str, Any], event_id: bytes, path: str) 
     Raises:
         SealBroken: it was changed, or sealed for another event, field, subject or key version.
     """
+    return unsealed(key, sealed, event_id.hex(), path)
+
+
+def unsealed(key: SubjectKey, sealed: dict[str, Any], event: str, path: str) -> bytes:
+    """As :func:`unseal`, for an event id that is written in hexadecimal already."""
     try:
         data = a2b_base64(sealed["c"])
-        place = f"{sealed['s']}\0{event_id.hex()}\0{path}\0{sealed['k']}".encode()
+        place = f"{sealed['s']}\0{event}\0{path}\0{sealed['k']}".encode()
         return key.aead.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], place)
     except InvalidTag:
         # From None: the chain would show the frames that hold the value.

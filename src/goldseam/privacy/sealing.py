@@ -11,7 +11,7 @@ import msgspec
 from goldseam.errors import InvalidEvent
 from goldseam.events.personal import FORGOTTEN, Opened, PersonalField, marked
 from goldseam.events.registry import EventType
-from goldseam.privacy.envelope import MARK, SubjectKey, seal, unseal
+from goldseam.privacy.envelope import MARK, SubjectKey, seal, unsealed
 from goldseam.privacy.state import Keys, Wanted, open_state, seal_state
 
 _decode = msgspec.json.Decoder().decode
@@ -101,7 +101,7 @@ def _wanted(payloads: Iterable[bytes]) -> Iterator[Wanted]:
 
 def _opened(payload: bytes, keys: Mapping[Wanted, SubjectKey | None], event_id: bytes) -> Opened:
     fields = _decode(payload)
-    shredded, subjects = 0, set()
+    shredded, subjects, event = 0, set(), event_id.hex()
     for holder, name, path, value in _sealed_values(fields, ""):
         subject = value["s"]
         subjects.add(subject)
@@ -110,7 +110,7 @@ def _opened(payload: bytes, keys: Mapping[Wanted, SubjectKey | None], event_id: 
             shredded += 1
             holder[name] = marked(value.get("p", FORGOTTEN))
         else:
-            holder[name] = _decode(unseal(key, value, event_id, path))
+            holder[name] = _decode(unsealed(key, value, event, path))
     return Opened(fields, subjects, shredded)
 
 
@@ -121,7 +121,7 @@ def _sealed_values(fields: dict[str, Any], above: str) -> list[_Place]:
         if type(value) is dict:
             mark = value.get(MARK)
             if mark is not None:
-                found.append((fields, name, above + name, mark))
+                found.append((fields, name, above + name if above else name, mark))
             else:
                 found += _sealed_values(value, f"{above}{name}.")
     return found

@@ -106,7 +106,7 @@ class Decoder:
         way = self._ways[key] if key in self._ways else self._way(key)
         if way is not None:
             steps, kind = way
-            today = dict(fields)
+            today = dict(fields) if steps else fields
             try:
                 for step in steps:
                     today = step(today)
