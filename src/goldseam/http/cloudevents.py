@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from goldseam.broker.cloudevents import SEQUENCE_DIGITS
 from goldseam.events.event import Recorded
 from goldseam.http.bodies import shown
 
 ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-SEQUENCE_DIGITS = 20
-"""``sequence`` is compared as a text, so positions are padded to their longest."""
 
 
 def cloud_event(event: Recorded[Any], source: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 STORE_VARIABLE = "GOLDSEAM_STORE"
+BROKER_VARIABLE = "GOLDSEAM_BROKER"
 TOKENS_VARIABLE = "GOLDSEAM_TOKENS"
 KEYS_VARIABLE = "GOLDSEAM_KEYS"
 KEY_PROVIDER_VARIABLE = "GOLDSEAM_KEY_PROVIDER"
@@ -14,6 +15,11 @@ PROVIDER_VARIABLE = "GOLDSEAM_KEY_PROVIDER_TOKEN"
 def store_url(given: str | None = None) -> str | None:
     """The store's URL: what was given, else ``GOLDSEAM_STORE``."""
     return given or os.environ.get(STORE_VARIABLE) or None
+
+
+def broker_url(given: str | None = None) -> str | None:
+    """The broker's URL: what was given, else ``GOLDSEAM_BROKER``."""
+    return given or os.environ.get(BROKER_VARIABLE) or None
 
 
 def tokens_file(given: str | None = None) -> str | None:

@@ -1,0 +1,1 @@
+"""The broker's side of the river: what a record is, and what every broker can do."""
