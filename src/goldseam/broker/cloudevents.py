@@ -10,14 +10,14 @@ from __future__ import annotations
 import base64
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
 from goldseam.broker.record import Headers, Received, Record
 from goldseam.errors import InvalidInput
-from goldseam.events.event import Metadata, decode_metadata, encode_metadata
+from goldseam.events.event import Metadata, RawEvent, decode_metadata, encode_metadata
 
 JSON = b"application/json"
 STRUCTURED = "application/cloudevents"
@@ -57,21 +57,6 @@ class NotAnEvent(InvalidInput):
         )
 
 
-class Stored(Protocol):
-    """An event as the log keeps it: ``store.RawEvent``, or what an outbox row says."""
-
-    position: int
-    tenant: str
-    stream: str
-    version: int
-    type: str
-    type_version: int
-    payload: bytes
-    recorded_us: int
-    id_bytes: bytes
-    metadata_bytes: bytes
-
-
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """What a record says about the event in it.
 
@@ -92,7 +77,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
 
 
-def record_of(event: Stored, topic: str, source: str, schema_id: bytes | None = None) -> Record:
+def record_of(event: RawEvent, topic: str, source: str, schema_id: bytes | None = None) -> Record:
     """``event`` as a record of ``topic``, keyed by its stream.
 
     Args:

@@ -97,3 +97,18 @@ class Recorded(msgspec.Struct, Generic[E], frozen=True, gc=False):
             actor=actor or mine.actor,
             traceparent=mine.traceparent,
         )
+
+
+class RawEvent(msgspec.Struct, frozen=True, gc=False):
+    """One event as it is stored: neither upcast nor opened."""
+
+    position: int
+    tenant: str
+    stream: str
+    version: int
+    type: str
+    type_version: int
+    payload: bytes
+    recorded_us: int
+    id_bytes: bytes
+    metadata_bytes: bytes

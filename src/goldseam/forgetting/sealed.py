@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from goldseam.events.event import RawEvent
 from goldseam.events.personal import SEAL
 from goldseam.events.registry import Registry
 from goldseam.privacy.envelope import MARK
 from goldseam.store.event_store import EventStore
-from goldseam.store.raw import RawEvent
 from goldseam.store.read import PAGE_EVENTS
 
 

@@ -16,12 +16,12 @@ import msgspec
 from goldseam.database import schema as tables
 from goldseam.database.connection import Database, Row
 from goldseam.errors import InvalidName, UpcasterGap
+from goldseam.events.event import RawEvent
 from goldseam.events.personal import Opened
 from goldseam.events.registry import Past, Registry, Untyped
 from goldseam.governance.stored_sample import Sample, StoredType
 from goldseam.resilience.clock import Clock
 from goldseam.store.decode import POSITION, Decoder, Page, sealed_payloads
-from goldseam.store.raw import RawEvent
 from goldseam.store.sealing import Sealer
 from goldseam.telemetry.signals import signals
 from goldseam.versioning.compatibility import Level, judge

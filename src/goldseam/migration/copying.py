@@ -10,6 +10,7 @@ import msgspec
 
 from goldseam.database.connection import Connection, Database
 from goldseam.errors import CommitUnknown, StoreUnavailable
+from goldseam.events.event import RawEvent
 from goldseam.migration.patience import RETRY_SECONDS, Patience
 from goldseam.migration.position_map import MapBuilder, Run
 from goldseam.migration.progress import Standing, displaced, set_phase, sql_of, standing
@@ -17,7 +18,7 @@ from goldseam.migration.stepper import Held, Stepper
 from goldseam.migration.target import Writer
 from goldseam.migration.transform import Fact, Named
 from goldseam.resilience.clock import Clock
-from goldseam.store.raw import RawEvent, raw_page
+from goldseam.store.raw import raw_page
 from goldseam.telemetry.signals import signals
 
 PAGE_EVENTS = 1_000

@@ -10,9 +10,10 @@ from uuid import UUID
 import msgspec
 
 from goldseam.database.connection import Database
+from goldseam.events.event import RawEvent
 from goldseam.migration.stepper import Stepper
 from goldseam.migration.transform import Named
-from goldseam.store.raw import RawEvent, raw_page
+from goldseam.store.raw import raw_page
 
 PAGE_EVENTS = 1_000
 SAMPLE_EVENTS = 10

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import msgspec
 
+from goldseam.events.event import RawEvent
 from goldseam.events.personal import SEAL
 from goldseam.migration.errors import SealedFieldMoved
-from goldseam.store.raw import RawEvent
 
 _MARK = SEAL.decode().strip('"')
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from goldseam.errors import InvalidInput
+from goldseam.events.event import RawEvent
 from goldseam.migration.errors import InvalidTransform
 from goldseam.migration.sealed import refuse_moved
 from goldseam.migration.transform import Fact, Named
 from goldseam.store.prepare import EVENT_BYTES_MAX
-from goldseam.store.raw import RawEvent
 
 HELD_POSITIONS_MAX = 1_000
 """How many positions an event may wait for the next of its stream; it bounds what is held, and

@@ -15,10 +15,10 @@ from goldseam.events.checksum import (
     placed_checksum,
     stream_seed,
 )
+from goldseam.events.event import RawEvent
 from goldseam.events.registry import type_seed
 from goldseam.migration.errors import TargetInUse
 from goldseam.migration.progress import sql_of
-from goldseam.store.raw import RawEvent
 
 HEADS_MAX = 65_536
 """Stream heads remembered between pages, about 250 bytes each; beyond it they are read anew."""

@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from goldseam.events.event import RawEvent
 from goldseam.events.names import checked_name
 from goldseam.events.registry import TYPE_VERSION_MAX
 from goldseam.migration.errors import InvalidTransform
-from goldseam.store.raw import RawEvent
 
 _FINGERPRINT_CHARACTERS = 16
 

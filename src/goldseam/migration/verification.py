@@ -10,12 +10,13 @@ from itertools import zip_longest
 import msgspec
 
 from goldseam.database.connection import Connection, Database
+from goldseam.events.event import RawEvent
 from goldseam.migration.errors import MigrationDamaged
 from goldseam.migration.position_map import START, MapBuilder, Run, run_of
 from goldseam.migration.progress import Progress, sql_of
 from goldseam.migration.stepper import Stepper
 from goldseam.migration.transform import Named
-from goldseam.store.raw import RawEvent, raw_page
+from goldseam.store.raw import raw_page
 from goldseam.store.verify import Damage, verify
 
 PAGE_EVENTS = 1_000

@@ -10,7 +10,7 @@ from uuid import UUID
 from goldseam.database.connection import Connection, Operation
 from goldseam.database.statements import statements
 from goldseam.errors import InvalidPosition, KeysMissing, StoreUnavailable
-from goldseam.events.event import Metadata, Recorded
+from goldseam.events.event import Metadata, RawEvent, Recorded
 from goldseam.events.names import DEFAULT_TENANT, checked_name
 from goldseam.events.positions import encode_token, parse_token
 from goldseam.events.registry import Registry, registry
@@ -25,7 +25,7 @@ from goldseam.store.follow import Changes
 from goldseam.store.group_commit import RETRY_SECONDS, GroupCommit
 from goldseam.store.idempotency import find_first_result
 from goldseam.store.prepare import EVENT_BYTES_MAX, Preparer
-from goldseam.store.raw import RawEvent, raw_page
+from goldseam.store.raw import raw_page
 from goldseam.store.read import PAGE_EVENTS, POSITION_END, Reader
 from goldseam.store.sealing import Sealer, Sealing, personal_subjects
 from goldseam.telemetry.signals import signals

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from goldseam.database.connection import Connection
 from goldseam.database.statements import statements
 from goldseam.events.checksum import content_checksum, placed_checksum, stream_seed
+from goldseam.events.event import RawEvent
 from goldseam.events.registry import type_seed
 from goldseam.store.decode import damaged
 from goldseam.store.read import PAGE_EVENTS, checked_limit
-
-
-class RawEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event as it is stored: neither upcast nor opened."""
-
-    position: int
-    tenant: str
-    stream: str
-    version: int
-    type: str
-    type_version: int
-    payload: bytes
-    recorded_us: int
-    id_bytes: bytes
-    metadata_bytes: bytes
 
 
 async def raw_page(

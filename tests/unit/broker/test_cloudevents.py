@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 import msgspec
@@ -13,8 +14,7 @@ from hypothesis import strategies as st
 
 from goldseam.broker.cloudevents import NotAnEvent, envelope_of, record_of
 from goldseam.broker.record import Headers, Received, Record
-from goldseam.events.event import Metadata, encode_metadata
-from goldseam.store.raw import RawEvent
+from goldseam.events.event import Metadata, RawEvent, encode_metadata
 
 ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057").bytes
 SOURCE = "/goldseam/bank"
@@ -80,7 +80,9 @@ def test_the_cloudevents_sdk_reads_our_records() -> None:
     assert event.get_extension("streamversion") == "7"
     assert event.get_extension("sequence") == "00000000000000012345"
     assert event.get_extension("correlationid") == "c-1"
-    assert event.get_time().timestamp() == 1_700_000_000.123456
+    time = event.get_time()
+    assert time is not None
+    assert time.timestamp() == 1_700_000_000.123456
 
 
 def test_we_read_what_the_sdk_writes_in_structured_mode() -> None:
@@ -144,10 +146,10 @@ def test_hostile_records_are_refused_and_nothing_else(
     value: bytes | None, headers: list[tuple[str, bytes]]
 ) -> None:
     """Whatever stands in a topic is an event or a NotAnEvent, never another error."""
-    try:
-        envelope_of(Received("t", 0, 0, b"\xff", value, tuple(headers), 0))
-    except NotAnEvent as error:
-        assert error.reason
+    with suppress(NotAnEvent):
+        assert (
+            len(envelope_of(Received("t", 0, 0, b"\xff", value, tuple(headers), 0)).id_bytes) == 16
+        )
 
 
 def test_a_schema_id_travels_in_confluents_header() -> None:

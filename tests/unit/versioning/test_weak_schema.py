@@ -12,7 +12,7 @@ import pydantic
 import pytest
 
 from goldseam import Personal, Registry
-from goldseam.store.raw import RawEvent
+from goldseam.events.event import RawEvent
 from goldseam.telemetry.signals import signals
 from goldseam.versioning.upcasting import add_field, rename_field, upcaster
 from goldseam.versioning.weak_schema import (
