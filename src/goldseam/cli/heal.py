@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,6 +12,7 @@ from uuid import UUID
 import click
 import msgspec
 
+from goldseam.cli.applications import imported, loaded, steering
 from goldseam.cli.console import (
     PROBLEMS,
     json_option,
@@ -33,7 +33,6 @@ from goldseam.healing.preview import Preview, lines, preview
 from goldseam.healing.projecting import request_reprojections
 from goldseam.healing.report import Healing, healings
 from goldseam.healing.request import Request, Typed, checked, parsed_id
-from goldseam.projections.projection import Projection
 from goldseam.runtime.application import Goldseam
 
 T = TypeVar("T")
@@ -105,7 +104,7 @@ def event(
 ) -> None:
     """Correct the event EVENT_ID, or the correction of that id. Exit code 4: refused."""
     request = _request(event_id, settings, reason, ticket, by)
-    loaded, kinds = _application(app, store), [_loaded(one) for one in aggregate]
+    application, kinds = _application(app, store), [loaded(one) for one in aggregate]
     if not (dry_run or yes or sys.stdin.isatty()):
         raise click.UsageError("nobody is here to be asked; add --yes, or --dry-run to look first")
 
@@ -129,7 +128,7 @@ def event(
         rebuilt = [] if done is None else await _reproject(opened)
         _show_done(shown, done, rebuilt, as_json)
 
-    _with(loaded, work)
+    _with(application, work)
 
 
 def _agreed(yes: bool) -> bool:
@@ -323,44 +322,20 @@ async def _reproject(opened: Goldseam) -> list[str]:
     return await request_reprojections(opened.store, opened.projections.values())
 
 
-def _with(loaded: Goldseam, work: Callable[[Goldseam], Coroutine[Any, Any, T]]) -> T:
+def _with(application: Goldseam, work: Callable[[Goldseam], Coroutine[Any, Any, T]]) -> T:
     async def inside() -> T:
-        async with loaded:
-            return await work(loaded)
+        async with application:
+            return await work(application)
 
     return run(inside())
 
 
 def _application(app: str, store: str | None) -> Goldseam:
     """The application that ``--app`` names, to read and write with, running no projection."""
-    module, _, attribute = app.partition(":")
-    if not attribute:
-        _module(module, app)
-        return Goldseam(required_store(store), run=False)
-    found = _loaded(app)
-    if isinstance(found, Goldseam):
-        return found.steering(store)
-    declared: Sequence[Any] = found if isinstance(found, Sequence) else [found]
-    projections = [one() if isinstance(one, type) else one for one in declared]
-    if not all(isinstance(one, Projection) for one in projections):
-        raise click.UsageError(f"--app {app!r} is neither a Goldseam nor a list of projections")
-    return Goldseam(required_store(store), projections, run=False)
-
-
-def _loaded(path: str) -> Any:
-    module, _, attribute = path.partition(":")
-    try:
-        return getattr(_module(module, path), attribute)
-    except AttributeError:
-        raise click.UsageError(f"{path!r} is not module:attribute, like shop.main:app") from None
-
-
-def _module(name: str, shown: str) -> Any:
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise click.UsageError(f"{shown!r} cannot be loaded: {error}") from None
+    if ":" in app:
+        return steering(app, store)
+    imported(app)
+    return Goldseam(required_store(store), run=False)
 
 
 def _plain(value: object) -> Any:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from goldseam.cli.applications import steering
 from goldseam.cli.console import (
     PROBLEMS,
     USAGE,
     json_option,
-    required_store,
     run,
     show_json,
     show_table,
@@ -23,7 +21,6 @@ from goldseam.cli.console import (
 )
 from goldseam.errors import CorruptCheckpoint
 from goldseam.projections.hosted import HostedProjection, Status
-from goldseam.projections.projection import Projection
 from goldseam.projections.rebuild import Progress
 from goldseam.runtime.application import Goldseam
 
@@ -207,31 +204,13 @@ def _steer(
 
 def _with(app: str, store: str | None, work: Work[T]) -> T:
     """Run ``work`` with the application that ``--app`` names, without running its projections."""
-    opened = _application(app, store)
+    opened = steering(app, store)
 
     async def inside() -> T:
         async with opened:
             return await work(opened)
 
     return run(inside())
-
-
-def _application(app: str, store: str | None) -> Goldseam:
-    module, _, attribute = app.partition(":")
-    if not module or not attribute:
-        raise click.UsageError(f"--app {app!r} is not module:attribute, like shop.main:app")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise click.UsageError(f"--app {app!r} cannot be loaded: {error}") from None
-    if isinstance(found, Goldseam):
-        return found.steering(store)
-    declared: Sequence[Any] = found if isinstance(found, Sequence) else [found]
-    projections = [one() if isinstance(one, type) else one for one in declared]
-    if not projections or not all(isinstance(one, Projection) for one in projections):
-        raise click.UsageError(f"--app {app!r} is neither a Goldseam nor a list of projections")
-    return Goldseam(required_store(store), projections, run=False)
 
 
 def _named(opened: Goldseam, name: str) -> HostedProjection:

@@ -6,12 +6,11 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
+from goldseam.cli.applications import application, imported, loaded
 from goldseam.cli.console import (
     PROBLEMS,
     json_option,
@@ -43,7 +42,6 @@ from goldseam.governance.evolution_gate import (
 from goldseam.governance.registration import register_all
 from goldseam.governance.stored_sample import NEWEST_OF_EACH, Sample, sample
 from goldseam.resilience.clock import SystemClock
-from goldseam.runtime.application import Goldseam
 from goldseam.runtime.keys import open_vault
 from goldseam.runtime.settings import key_provider_url, keys_url
 from goldseam.runtime.wiring import open_store
@@ -296,7 +294,7 @@ def _source(
 ) -> Source:
     if not modules and not app:
         raise click.UsageError("no classes: give --module shop.events or --app shop.main:app")
-    found = [_loaded(one) for one in modules]
+    found = [loaded(one) if ":" in one else imported(one) for one in modules]
     types = next((one for one in found if isinstance(one, Registry)), registry)
     own = keys_url(keys), key_provider_url(provider)
     if (keys or provider) and not all(own):
@@ -304,25 +302,9 @@ def _source(
     pair = (own[0], own[1]) if own[0] and own[1] else None
     if app is None:
         return Source(types, required_store(store), modules, pair)
-    application = _loaded(app)
-    if not isinstance(application, Goldseam):
-        raise click.UsageError(f"--app {app!r} is not module:attribute of a Goldseam")
-    twin = application.steering(store)
+    twin = application(app).steering(store)
     types, declared = twin._registry, twin._keys  # noqa: SLF001 -- the command line's own twin
     return Source(types, twin.store_url, (*modules, app), pair or declared)
-
-
-def _loaded(path: str) -> Any:
-    """A module, or what its name after the colon names."""
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    name, _, attribute = path.partition(":")
-    try:
-        module = import_module(name)
-        return getattr(module, attribute) if attribute else module
-    except (Exception, SystemExit) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise click.UsageError(f"{path!r} cannot be loaded: {why}") from error
 
 
 @asynccontextmanager

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import cast
 
 import click
 
+from goldseam.cli.applications import application, imported
 from goldseam.cli.console import REFUSED, USAGE, required_store, store_option
-from goldseam.errors import GoldseamError, InvalidInput, MissingExtra
+from goldseam.errors import GoldseamError, MissingExtra
 from goldseam.events.registry import Registry, registry
 from goldseam.runtime.application import Goldseam
 from goldseam.runtime.settings import key_provider_url, keys_url, tokens_file
@@ -58,7 +58,7 @@ def command(
         path = tokens_file(tokens)
         known = read_tokens(Path(path)) if path else []
         check_listening(host, known)
-        application = _application(store, modules, app_path, (keys, key_provider))
+        app = _application(store, modules, app_path, (keys, key_provider))
     except (RefusedToListen, TokensReadable) as refused:
         click.echo(f"goldseam: {refused}", err=True)
         sys.exit(REFUSED)
@@ -69,7 +69,7 @@ def command(
 
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"serving on http://{shown}:{port}/v1 (OpenAPI at /openapi.json)", err=True)
-    serve(create_app(application, tokens=known, body_bytes_max=body_bytes_max), host, port, known)
+    serve(create_app(app, tokens=known, body_bytes_max=body_bytes_max), host, port, known)
 
 
 def _show_token(secret: str, line: str) -> None:
@@ -83,26 +83,13 @@ def _application(
     app_path: str | None,
     keys: tuple[str | None, str | None],
 ) -> Goldseam:
-    sys.path.insert(0, str(Path.cwd()))
     for module in modules:
-        _imported(module)
-    if app_path is None:
-        types = registry if modules else Registry(open_to_unknown=True)
-        return Goldseam(
-            required_store(store),
-            registry=types,
-            keys=keys_url(keys[0]),
-            key_provider=key_provider_url(keys[1]),
-        )
-    module, _, attribute = app_path.partition(":")
-    found = getattr(_imported(module), attribute or "app", None)
-    if not isinstance(found, Goldseam):
-        raise InvalidInput(f"--app {app_path!r} is not module:attribute of a Goldseam")
-    return found
-
-
-def _imported(module: str) -> object:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise InvalidInput(f"cannot import {module!r}: {error}") from error
+        imported(module)
+    if app_path is not None:
+        return application(app_path if ":" in app_path else f"{app_path}:app")
+    return Goldseam(
+        required_store(store),
+        registry=registry if modules else Registry(open_to_unknown=True),
+        keys=keys_url(keys[0]),
+        key_provider=key_provider_url(keys[1]),
+    )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from goldseam.cli.applications import application, imported
 from goldseam.cli.console import json_option, required_store, run, store_option
 from goldseam.events.registry import Registry, registry
 from goldseam.privacy.vault import Vault
@@ -114,19 +112,12 @@ async def opened_with(given: Doors) -> AsyncIterator[Opened]:
 
 def application_of(given: Doors) -> Goldseam | None:
     """The application that ``--app`` names, for steering only; event classes are imported."""
-    sys.path.insert(0, str(Path.cwd()))
-    module, _, attribute = (given.app or "").partition(":")
-    try:
-        for name in given.modules:
-            import_module(name)
-        found = getattr(import_module(module), attribute or "app") if module else None
-    except (ImportError, AttributeError) as error:
-        raise click.UsageError(f"{given.app or given.modules} cannot be loaded: {error}") from None
-    if found is None:
+    for name in given.modules:
+        imported(name)
+    if given.app is None:
         return None
-    if not isinstance(found, Goldseam):
-        raise click.UsageError(f"--app {given.app!r} is not module:attribute of a Goldseam")
-    return found.steering(given.store)
+    path = given.app if ":" in given.app else f"{given.app}:app"
+    return application(path).steering(given.store)
 
 
 def key_urls(given: Doors, application: Goldseam | None) -> tuple[str, str]:

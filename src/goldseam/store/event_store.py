@@ -234,6 +234,14 @@ class EventStore:
         """
         return await self._read(lambda c: raw_page(c, after=after, limit=limit))
 
+    async def typed(self, stored: Sequence[RawEvent]) -> Page:
+        """Events of this tenant that came another way than by a read: upcast, opened, typed.
+
+        For readers of a topic; those of other tenants are left out.
+        """
+        page = self.reader.typed([one for one in stored if one.tenant == self.tenant])
+        return await self.open_sealed(page) if page.sealed else page
+
     async def _page(
         self, read: Callable[[Connection, int], Coroutine[Any, Any, Page]], start: int
     ) -> Page:

@@ -12,8 +12,10 @@ from uuid import UUID
 from goldseam.database.connection import Connection, Row
 from goldseam.database.statements import statements
 from goldseam.errors import InvalidName
+from goldseam.events.checksum import content_checksum, placed_checksum, stream_seed
+from goldseam.events.event import RawEvent
 from goldseam.events.names import DEFAULT_TENANT, checked_name
-from goldseam.events.registry import Registry
+from goldseam.events.registry import Registry, type_seed
 from goldseam.store.decode import POSITION, STREAM, VERSION, Decoder, Page, damaged
 
 PAGE_EVENTS = 1_000
@@ -136,6 +138,31 @@ class Reader:
             {"tenant": self._tenant, "id": _id(connection, event_id)},
         )
         return self.decoder.page(rows, POSITION, 1)
+
+    def typed(self, stored: Sequence[RawEvent]) -> Page:
+        """Stored events that were not read here; their transport has checked their bytes."""
+        rows: list[Row] = []
+        for one in stored:
+            seed, kind = stream_seed(one.tenant, one.stream), type_seed(one.type, one.type_version)
+            content = content_checksum(
+                seed, kind, one.id_bytes, one.recorded_us, one.metadata_bytes, one.payload
+            )
+            checksum = placed_checksum(content, one.version, one.position)
+            rows.append(
+                (
+                    one.position,
+                    one.stream,
+                    one.version,
+                    one.type,
+                    one.type_version,
+                    one.payload,
+                    one.recorded_us,
+                    one.id_bytes,
+                    one.metadata_bytes,
+                    checksum,
+                )
+            )
+        return self.decoder.page(rows, POSITION, max(len(rows), 1))
 
     async def _refuse_gap(self, connection: Connection, after: int, until: int) -> None:
         """Positions between this tenant's events must belong to other tenants."""

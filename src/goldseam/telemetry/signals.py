@@ -55,6 +55,7 @@ METRICS: Final[Mapping[str, str]] = {
     "goldseam_buffer_oldest_seconds": "Age of the oldest record in the local buffer.",
     "goldseam_buffer_refused_total": "Records refused because the local buffer is full.",
     "goldseam_broker_unreachable_total": "Calls that could not reach enough of the broker.",
+    "goldseam_topic_gaps_filled_total": "Events read from the store that no topic held.",
     "goldseam_consumer_applied_total": "Records that a consumer has applied.",
     "goldseam_consumer_duplicates_total": "Deliveries recognised as already applied.",
     "goldseam_consumer_retries_total": "Batches of a consumer that failed and were repeated.",
