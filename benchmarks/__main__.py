@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from benchmarks import extremes
 from benchmarks.history import STORES, History
 from benchmarks.measure import Result, Scenario, measure
-from benchmarks.privacy import Rotation
+from benchmarks.privacy import LOGS, Erasure, Rotation
 from benchmarks.sqlite import Sqlite
 
 URL_FILE = Path(".services/postgres.url")
@@ -76,7 +77,15 @@ async def _postgres(url: str, options: argparse.Namespace, results: list[Result]
 def _sqlite_history(folder: Path, seconds: float) -> list[Scenario]:
     urls = {name: f"sqlite:///{folder / name}.db" for name in STORES}
     rotation = Rotation("SQLite", f"sqlite:///{folder / 'many-keys.db'}", folder / "many-epochs")
-    return [*History("SQLite", urls, folder, seconds).scenarios(), *rotation.scenarios()]
+    logs = {
+        log: (f"sqlite:///{folder}/log-{n}.db", f"sqlite:///{folder}/log-{n}-keys.db")
+        for log, n in LOGS.items()
+    }
+    return [
+        *History("SQLite", urls, folder, seconds).scenarios(),
+        *rotation.scenarios(),
+        *Erasure("SQLite", logs, folder).scenarios(),
+    ]
 
 
 async def _measure_history(url: str, options: argparse.Namespace, results: list[Result]) -> None:
@@ -84,6 +93,7 @@ async def _measure_history(url: str, options: argparse.Namespace, results: list[
     from benchmarks.migration import Migrations, drop_schema, new_schema
 
     urls = {name: new_schema(url) for name in (*STORES, "keys")}
+    logs = {log: (new_schema(url), new_schema(url)) for log in LOGS}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         migrations = Migrations(folder, url)
@@ -92,10 +102,11 @@ async def _measure_history(url: str, options: argparse.Namespace, results: list[
             history = History("PostgreSQL", urls, folder, options.seconds)
             await _measure(history.scenarios(), options, results)
             await _measure(rotation.scenarios(), options, results)
+            await _measure(Erasure("PostgreSQL", logs, folder).scenarios(), options, results)
             await _measure(migrations.scenarios(), options, results)
         finally:
             migrations.drop()
-            for one in urls.values():
+            for one in (*urls.values(), *chain.from_iterable(logs.values())):
                 drop_schema(one)
 
 
