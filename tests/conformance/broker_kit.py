@@ -16,6 +16,7 @@ import pytest
 from goldseam.broker.errors import BrokerError, FencedMember, NotRunHere, RecordRefused
 from goldseam.broker.port import Admin, Broker, Membership, Subscription, Topic
 from goldseam.broker.record import Partition, Received, Record
+from tests.support.eventually import eventually
 
 PARTITIONS = 4
 PATIENCE_SECONDS = 30.0
@@ -296,9 +297,10 @@ class BrokerKit:
         await admin.close()
 
     async def _moved(self, admin: Admin, group: str, place: Partition) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await admin.members(group):
-                await asyncio.sleep(0.1)
+        async def empty() -> bool:
+            return not await admin.members(group)
+
+        await eventually(empty)
         await admin.set_offsets(group, {place: 3})
         assert 3 == (await admin.offsets(group))[place]
 

@@ -1,0 +1,303 @@
+"""Relays a log to its topics: in order, at least once, one relay a shard at a time.
+
+From the guide, "Message Lost Before Send": the crash between commit and publish loses nothing,
+because what is published is read from what is committed. The event id is the idempotency key
+and the same on every retry ("Duplicate Send on Retry").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+import msgspec
+
+from goldseam.broker.errors import BrokerUnreachable
+from goldseam.broker.port import Publisher
+from goldseam.database.connection import Database
+from goldseam.errors import CommitUnknown, StoreUnavailable
+from goldseam.leadership.errors import LeaseLost
+from goldseam.leadership.fencing import Fence
+from goldseam.leadership.lease import Leases
+from goldseam.outbox import checkpoint
+from goldseam.outbox.errors import RelayFenced
+from goldseam.outbox.sources import Batch, RelaySource
+from goldseam.resilience.clock import MICROSECONDS_PER_SECOND, Clock
+from goldseam.store.follow import Subscription
+from goldseam.telemetry.signals import signals
+
+BATCH_EVENTS = 2_000
+LEASE_SECONDS = 10.0
+RENEWALS_IN_A_LEASE = 3
+STANDBY_SECONDS = 1.0
+CHECKPOINT_SECONDS = 0.2
+"""How often the checkpoint is written in a backlog; a crash repeats what lies between."""
+
+IDLE_SECONDS = 1.0
+MEASURE_SECONDS = 1.0
+RETRY_PAUSE_SECONDS = 0.1
+RETRY_PAUSE_SECONDS_MAX = 5.0
+
+_TRY_AGAIN = (BrokerUnreachable, StoreUnavailable, CommitUnknown)
+
+_log = logging.getLogger("goldseam.outbox")
+
+
+class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One shard of a relay at a glance."""
+
+    relay: str
+    shard: int
+    position: int
+    head: int
+    pending: int
+    oldest_seconds: float
+    holder: str | None
+    token: int
+
+
+class Relay:
+    """One shard's relay. Start as many as you like: one leads, the others stand by.
+
+    Args:
+        name: stable; it is the key of the checkpoints and leases.
+        database: where checkpoints and leases are: the source's own.
+        holder: names this process; two processes must not share it.
+        source: what is relayed; see goldseam.outbox.sources.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: RelaySource,
+        publisher: Publisher,
+        database: Database,
+        clock: Clock,
+        *,
+        holder: str,
+        shard: int = 0,
+        shards: int = 1,
+        lease_seconds: float = LEASE_SECONDS,
+        batch_events: int = BATCH_EVENTS,
+    ) -> None:
+        self.name, self.shard, self.shards = name, shard, shards
+        self._source, self._publisher = source, publisher
+        self._database, self._clock, self._holder = database, clock, holder
+        self._leases = Leases(database, clock)
+        self._lease_seconds, self._batch_events = lease_seconds, batch_events
+        self._stopping = asyncio.Event()
+        self._prepared = False
+        self._position = 0
+        self._stored = 0
+        self._stored_at = 0.0
+        self._renewed_at = 0.0
+        self._measured_at = float("-inf")
+        self.failure: str | None = None
+        """Why it is not going on at the moment; None while all is well or it stands by."""
+        self.leads = False
+
+    @property
+    def lease_name(self) -> str:
+        """The lease that makes it the one active relay of its shard."""
+        return f"relay/{self.name}/{self.shard}"
+
+    def stop(self) -> None:
+        """Finish the batch that is being sent, write the checkpoint, give the lease back."""
+        self._stopping.set()
+
+    async def prepare(self) -> None:
+        """Make or upgrade the tables, once."""
+        if self._prepared:
+            return
+        await self._leases.prepare()
+        await self._database.transact(lambda c: checkpoint.apply_tables(c, self._clock))
+        self._prepared = True
+
+    async def run(self) -> None:
+        """Lead when nobody else does, until stopped; outages are waited for.
+
+        Raises:
+            ShardsChanged: its checkpoints are of another number of shards.
+            RecordRefused: the broker will never take an event: too large, or no such topic.
+        """
+        self._stopping.clear()
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                await self.prepare()
+                fence = await self._leases.acquire(
+                    self.lease_name, self._holder, self._lease_seconds
+                )
+                if fence is None:
+                    await self._rest(STANDBY_SECONDS)
+                    continue
+                await self._lead(fence)
+                failures = 0
+            except (LeaseLost, RelayFenced) as error:
+                _log.warning("relay %s/%d stands by: %s", self.name, self.shard, error)
+                await self._rest(STANDBY_SECONDS)
+            except _TRY_AGAIN as error:
+                failures += 1
+                self._say(error)
+                await self._rest(self._pause(failures))
+
+    async def flush(self) -> int:
+        """Relay what there is now and return the position.
+
+        Raises:
+            LeaseLost: another relay leads; it will relay it.
+            BrokerUnreachable, StoreUnavailable: try again.
+        """
+        await self.prepare()
+        fence = await self._leases.acquire(self.lease_name, self._holder, self._lease_seconds)
+        if fence is None:
+            raise LeaseLost(f"another process leads {self.lease_name!r}; it relays what there is")
+        try:
+            await self._take_over(fence)
+            await self._catch_up(fence)
+            await self._write(fence)
+        finally:
+            await self._leases.release(fence)
+        return self._position
+
+    async def _lead(self, fence: Fence) -> None:
+        """Relay until stopped or overtaken."""
+        await self._take_over(fence)
+        self.leads = True
+        try:
+            async with self._source.subscribe() as changed:
+                failures = 0
+                while not self._stopping.is_set():
+                    try:
+                        await self._catch_up(fence)
+                        failures, self.failure = 0, None
+                    except _TRY_AGAIN as error:
+                        failures += 1
+                        signals.count("goldseam_relay_retries_total")
+                        self._say(error)
+                        self._position = self._stored
+                        await self._rest(self._pause(failures))
+                        await self._renew(fence)
+                        continue
+                    await self._measure()
+                    await self._renew(fence)
+                    await self._wait(changed)
+            await self._write(fence)
+        finally:
+            self.leads = False
+            with suppress(StoreUnavailable, CommitUnknown):
+                await self._leases.release(fence)
+
+    async def _take_over(self, fence: Fence) -> None:
+        now_us = self._clock.now_us()
+        self._position = self._stored = await self._database.transact(
+            lambda c: checkpoint.claim(c, self.name, self.shard, self.shards, fence, now_us)
+        )
+        self._renewed_at = self._stored_at = self._clock.monotonic()
+
+    async def _catch_up(self, fence: Fence) -> None:
+        """Send batch after batch, the next one read while one is on its way; in order."""
+        ahead = self._ask(self._position)
+        try:
+            while not self._stopping.is_set():
+                batch = await ahead
+                if batch.position == self._position:
+                    break
+                ahead = self._ask(batch.position)
+                await asyncio.sleep(0)  # let the next one be asked for before this one is sent
+                await self._renew(fence)
+                if batch.records:
+                    await self._publisher.publish(batch.records)
+                    signals.count("goldseam_outbox_published_total", len(batch.records))
+                self._position = batch.position
+                if self._clock.monotonic() - self._stored_at >= CHECKPOINT_SECONDS:
+                    await self._write(fence)
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+        await self._write(fence)
+
+    def _ask(self, after: int) -> asyncio.Future[Batch]:
+        limit, shard, shards = self._batch_events, self.shard, self.shards
+        return asyncio.ensure_future(self._source.batch(after, limit, shard, shards))
+
+    async def _write(self, fence: Fence) -> None:
+        """Store the checkpoint, if it moved; refused for any but the newest token."""
+        self._stored_at = self._clock.monotonic()
+        if self._position == self._stored:
+            return
+        position, now_us = self._position, self._clock.now_us()
+        await self._database.transact(
+            lambda c: checkpoint.advance(c, self.name, self.shard, fence, position, now_us)
+        )
+        self._stored = position
+
+    async def _renew(self, fence: Fence) -> None:
+        """Hold the lease; who has not managed to for its whole length sends nothing more."""
+        since = self._clock.monotonic() - self._renewed_at
+        if since < self._lease_seconds / RENEWALS_IN_A_LEASE:
+            return
+        await self._leases.renew(fence, self._lease_seconds)
+        self._renewed_at = self._clock.monotonic()
+
+    async def _measure(self) -> None:
+        if self._clock.monotonic() - self._measured_at < MEASURE_SECONDS:
+            return
+        self._measured_at = self._clock.monotonic()
+        status = await self.status()
+        labels = {"relay": self.name, "shard": str(self.shard)}
+        signals.gauge("goldseam_outbox_pending", status.pending, **labels)
+        signals.gauge("goldseam_outbox_oldest_seconds", status.oldest_seconds, **labels)
+
+    async def status(self) -> RelayStatus:
+        """How far the shard is, and who leads it; whoever asks need not be the one."""
+        await self.prepare()
+        found = await self._database.read_one(lambda c: checkpoint.checkpoints(c, self.name))
+        mine = next((one for one in found if one.shard == self.shard), None)
+        position = 0 if mine is None else mine.position
+        head = await self._source.head(self.shard, self.shards)
+        oldest_us = await self._source.oldest_us(position, self.shard, self.shards)
+        now_us = self._clock.now_us()
+        age = 0.0 if oldest_us is None else (now_us - oldest_us) / MICROSECONDS_PER_SECOND
+        lease = await self._leases.lease(self.lease_name)
+        holder = None if lease is None or lease.until_us < now_us else lease.holder
+        return RelayStatus(
+            relay=self.name,
+            shard=self.shard,
+            position=position,
+            head=head,
+            pending=max(0, head - position),
+            oldest_seconds=max(0.0, age),
+            holder=holder,
+            token=0 if lease is None else lease.token,
+        )
+
+    async def _wait(self, changed: Subscription) -> None:
+        """Until the log may have grown; stopping ends it too."""
+        waiting = asyncio.ensure_future(changed.wait(IDLE_SECONDS))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in (waiting, stopping):
+                one.cancel()
+            await asyncio.gather(waiting, stopping, return_exceptions=True)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    def _pause(self, failures: int) -> float:
+        jitter = 0.5 + (self._clock.now_us() % 1_000) / 1_000
+        doubled = RETRY_PAUSE_SECONDS * 2.0 ** min(failures - 1, 16)
+        return float(min(doubled, RETRY_PAUSE_SECONDS_MAX) * jitter)
+
+    def _say(self, error: Exception) -> None:
+        words = f"{type(error).__name__}: {error}"
+        if words != self.failure:
+            _log.warning("relay %s/%d tries again: %s", self.name, self.shard, words)
+        self.failure = words
