@@ -34,7 +34,7 @@ fmt: setup ## format and mend what ruff can mend
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-services: ## install and start a PostgreSQL of this checkout's own; a missing one is said loudly
+services: ## install and start this checkout's own PostgreSQL and Kafka; a missing one is said loudly
 	@$(PYTHON) -m tools.services start || test $$? -eq 3
 
 services-stop: ## stop it again

@@ -1,8 +1,8 @@
-"""Starts and stops the real servers that the tests need: PostgreSQL, one per checkout.
+"""Starts and stops the real servers that the tests need, one set per checkout.
 
 Run as `python3 -m tools.services start|stop|status|url` from the checkout; needs nothing but the
-standard library, so it works before `make setup`.  stdout is data, stderr talks.
-Exit codes: 0 ok, 2 usage, 3 missing or unreachable, 4 refused because it is not ours.
+standard library, so it works before `make setup`.  stdout is data, one line a service; stderr
+talks.  Exit codes: 0 ok, 2 usage, 3 one is missing or unreachable, 4 one is not ours.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools import postgres_binaries
+from tools import kafka_jars, postgres_binaries
+from tools.kafka_cluster import KafkaCluster, KafkaRefused, KafkaUnreachable
+from tools.kafka_jars import KafkaMissing
 from tools.postgres_binaries import PostgresMissing
 from tools.postgres_server import PostgresServer, ServerRefused, ServerUnreachable
 
@@ -20,70 +23,94 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 UNREACHABLE = 3
 REFUSED = 4
 
-
-def _start(server: PostgresServer, arguments: argparse.Namespace) -> dict[str, object]:
-    url = server.start(new_port=arguments.new_port)
-    return {"service": "postgresql", "running": True, "url": url, "data": str(server.data)}
+Answer = dict[str, object]
 
 
-def _stop(server: PostgresServer, _: argparse.Namespace) -> dict[str, object]:
-    ran = server.stop()
-    return {"service": "postgresql", "running": False, "ran": ran, "data": str(server.data)}
-
-
-def _status(server: PostgresServer, _: argparse.Namespace) -> dict[str, object]:
-    if not server.running():
+def _postgresql(arguments: argparse.Namespace) -> Answer:
+    verb = arguments.verb
+    programs = postgres_binaries.find()
+    if programs is None and verb != "start":
+        raise PostgresMissing("PostgreSQL is not installed, so nothing runs")
+    server = PostgresServer(arguments.root, programs or postgres_binaries.find_or_install())
+    answer: Answer = {"service": "postgresql", "data": str(server.data)}
+    if verb == "start":
+        return {**answer, "running": True, "url": server.start(new_port=arguments.new_port)}
+    if verb == "stop":
+        return {**answer, "running": False, "ran": server.stop()}
+    if verb == "status" and not server.running():
         raise ServerUnreachable(f"PostgreSQL in {server.data} is not running; run: make services")
-    return {
-        "service": "postgresql",
-        "running": True,
-        "url": server.url(),
-        "data": str(server.data),
-    }
+    return {**answer, "running": server.running(), "url": server.url()}
 
 
-def _url(server: PostgresServer, _: argparse.Namespace) -> dict[str, object]:
-    return {"url": server.url()}
+def _kafka(arguments: argparse.Namespace) -> Answer:
+    verb = arguments.verb
+    jars = kafka_jars.find_or_fetch() if verb == "start" else kafka_jars.find()
+    if jars is None:
+        raise KafkaMissing("Kafka's jars are not here, so nothing runs")
+    cluster = KafkaCluster(arguments.root, jars)
+    answer: Answer = {"service": "kafka", "data": str(cluster.home)}
+    if verb == "start":
+        return {**answer, "running": True, "url": f"kafka://{cluster.start()}"}
+    if verb == "stop":
+        return {**answer, "running": False, "ran": cluster.stop()}
+    running = all(cluster.running(number) for number in cluster.numbers)
+    if verb == "status" and not running:
+        raise KafkaUnreachable(f"Kafka in {cluster.home} is not running; run: make services")
+    return {**answer, "running": running, "url": f"kafka://{cluster.bootstrap()}"}
 
 
-VERBS = {"start": _start, "stop": _stop, "status": _status, "url": _url}
+SERVICES: Mapping[str, Callable[[argparse.Namespace], Answer]] = {
+    "postgresql": _postgresql,
+    "kafka": _kafka,
+}
+NAMES = {"postgresql": "PostgreSQL", "kafka": "Kafka"}
+
+_MISSING = (
+    PostgresMissing,
+    ServerUnreachable,
+    KafkaMissing,
+    KafkaUnreachable,
+)
 
 
 def _parse(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m tools.services", description=__doc__)
-    parser.add_argument("verb", choices=sorted(VERBS))
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("verb", choices=["start", "status", "stop", "url"])
+    parser.add_argument("--only", choices=sorted(SERVICES), help="this service alone")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a service")
     parser.add_argument("--new-port", action="store_true", help="start: choose another free port")
-    parser.add_argument("--root", type=Path, default=CHECKOUT, help="the checkout that owns it")
+    parser.add_argument("--root", type=Path, default=CHECKOUT, help="the checkout that owns them")
     return parser.parse_args(words)
 
 
-def _show(answer: dict[str, object], *, as_json: bool) -> None:
+def _show(answer: Answer, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(answer))
     elif "url" in answer:
         print(answer["url"])
     else:
-        print(f"services: PostgreSQL in {answer['data']} is stopped", file=sys.stderr)
+        name = NAMES[str(answer["service"])]
+        print(f"services: {name} in {answer['data']} is stopped", file=sys.stderr)
 
 
 def main(words: list[str] | None = None) -> int:
-    """Carry out one verb; returns the exit code."""
+    """Carry out one verb on each service; returns the worst exit code."""
     arguments = _parse(words)
-    try:
-        programs = postgres_binaries.find()
-        if programs is None and arguments.verb != "start":
-            raise PostgresMissing("PostgreSQL is not installed, so nothing runs")
-        server = PostgresServer(arguments.root, programs or postgres_binaries.find_or_install())
-        answer = VERBS[arguments.verb](server, arguments)
-    except (PostgresMissing, ServerUnreachable) as error:
-        print(f"services: MISSING PostgreSQL: {error}", file=sys.stderr)
-        return UNREACHABLE
-    except ServerRefused as error:
-        print(f"services: REFUSED: {error}", file=sys.stderr)
-        return REFUSED
-    _show(answer, as_json=arguments.json)
-    return 0
+    code = 0
+    for service, act in SERVICES.items():
+        if arguments.only not in (None, service):
+            continue
+        try:
+            answer = act(arguments)
+        except _MISSING as error:
+            print(f"services: MISSING {NAMES[service]}: {error}", file=sys.stderr)
+            code = max(code, UNREACHABLE)
+        except (ServerRefused, KafkaRefused) as error:
+            print(f"services: REFUSED: {error}", file=sys.stderr)
+            code = max(code, REFUSED)
+        else:
+            _show(answer, as_json=arguments.json)
+    return code
 
 
 if __name__ == "__main__":

@@ -41,7 +41,10 @@ class Checkout:
     def services(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the tool as a user does."""
         return subprocess.run(
-            [sys.executable, "-m", "tools.services", *words, "--root", str(self.root)],
+            [
+                *(sys.executable, "-m", "tools.services", *words),
+                *("--only", "postgresql", "--root", str(self.root)),
+            ],
             cwd=ROOT,
             check=False,
             capture_output=True,
