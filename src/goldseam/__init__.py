@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from goldseam.commands.aggregate import Aggregate
     from goldseam.commands.decider import Decider
     from goldseam.commands.handle import Handled, handle
+    from goldseam.consumers.consumer import Consumer
+    from goldseam.consumers.handlers import handles
     from goldseam.errors import (
         CommitUnknown,
         Fenced,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from goldseam.healing.heal import heal
     from goldseam.healing.log import history
     from goldseam.leadership.fencing import Fence
-    from goldseam.projections.projection import Projection, handles
+    from goldseam.projections.projection import Projection
     from goldseam.reads.read_model import ReadModel
     from goldseam.runtime.application import Goldseam
     from goldseam.runtime.keys import open_vault
@@ -45,6 +47,7 @@ _HOME = {
     "Aggregate": "goldseam.commands.aggregate",
     "Appended": "goldseam.store.batch",
     "CommitUnknown": "goldseam.errors",
+    "Consumer": "goldseam.consumers.consumer",
     "Decider": "goldseam.commands.decider",
     "EXISTS": "goldseam.store.expected",
     "EventStore": "goldseam.store.event_store",
@@ -68,7 +71,7 @@ _HOME = {
     "corrects": "goldseam.healing.corrections",
     "event": "goldseam.events.registry",
     "handle": "goldseam.commands.handle",
-    "handles": "goldseam.projections.projection",
+    "handles": "goldseam.consumers.handlers",
     "heal": "goldseam.healing.heal",
     "history": "goldseam.healing.log",
     "open_store": "goldseam.runtime.wiring",
@@ -84,6 +87,7 @@ __all__ = [
     "Aggregate",
     "Appended",
     "CommitUnknown",
+    "Consumer",
     "Decider",
     "EventStore",
     "Fence",

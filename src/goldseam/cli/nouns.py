@@ -8,13 +8,17 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 NOUNS = {
+    "consumers": "Watch, steer and lint consumers: lag, offsets, advice to scale.",
+    "dlq": "Dead letters: by cause; redrive in order, discard, park by hand.",
     "doctor": "Say in one screen whether this store is safe and ready.",
     "events": "Lint event names: the litmus test of the guide.",
     "heal": "Correct wrong events by appending their corrections.",
     "migrate": "Copy a store through a transform, and cut over.",
+    "outbox": "How far the log is relayed to its topics.",
     "privacy": "Forget people, and prove it; export what is known of them.",
     "failures": "Every failure of the guide: cause, cure, test, runbook.",
     "projections": "Watch and steer projections.",
+    "run": "Run an application's relay, consumers and projections, supervised.",
     "schema": "Judge event classes against the store before they are deployed.",
     "serve": "Serve a store and its read models over HTTP.",
     "store": "Create, upgrade, check and verify a store.",

@@ -27,8 +27,10 @@ class Located:
     waived: str | None = None
 
 
-def sarif_log(found: Iterable[Located], rules: Iterable[Rule]) -> dict[str, Any]:
-    """One SARIF log of one run; paths must be relative, with or without ``..``."""
+def sarif_log(
+    found: Iterable[Located], rules: Iterable[Rule], name: str = "goldseam events lint"
+) -> dict[str, Any]:
+    """One SARIF log of one run of tool ``name``; paths must be relative, with or without ``..``."""
     listed = list(rules)
     known = {rule.code: at for at, rule in enumerate(listed)}
     seen: Counter[str] = Counter()
@@ -37,7 +39,7 @@ def sarif_log(found: Iterable[Located], rules: Iterable[Rule]) -> dict[str, Any]
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": _driver(listed)},
+                "tool": {"driver": _driver(name, listed)},
                 "columnKind": "unicodeCodePoints",
                 "results": [_result(located, known, seen) for located in found],
             }
@@ -45,9 +47,9 @@ def sarif_log(found: Iterable[Located], rules: Iterable[Rule]) -> dict[str, Any]
     }
 
 
-def _driver(rules: list[Rule]) -> dict[str, Any]:
+def _driver(name: str, rules: list[Rule]) -> dict[str, Any]:
     driver: dict[str, Any] = {
-        "name": "goldseam events lint",
+        "name": name,
         "rules": [_rule(rule) for rule in rules],
     }
     with suppress(PackageNotFoundError):  # a checkout has no version, and SARIF needs none

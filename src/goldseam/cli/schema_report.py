@@ -100,9 +100,8 @@ def as_sarif(found: Sequence[Finding], registry: Registry, modules: Sequence[str
         litmus.Rule(one.id, one.id, one.title, one.why, one.cure, one.level)
         for one in RULES.values()
     ]
-    log = sarif_log([_located(one, registry, modules) for one in found], rules)
+    log = sarif_log([_located(one, registry, modules) for one in found], rules, TOOL)
     driver = log["runs"][0]["tool"]["driver"]
-    driver["name"] = TOOL
     for shown, rule in zip(driver["rules"], RULES.values(), strict=True):
         shown["help"] = {"text": f"{rule.cure}."}
     return log

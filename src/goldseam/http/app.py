@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from goldseam.errors import GoldseamError
 from goldseam.http.auth import Authentication, Token
 from goldseam.http.bodies import Problem
+from goldseam.http.buffered import install_buffered
+from goldseam.http.dead_letters import dead_letters_router
 from goldseam.http.follow import Followers
 from goldseam.http.healing import healing_router
 from goldseam.http.limits import BODY_BYTES_MAX, Limits
@@ -75,12 +77,16 @@ def create_app(
         redirect_slashes=False,
     )
     install_problems(app)
+    install_buffered(app)
     app.state.followers = Followers()
     store = store_router(lambda: application.store, followers=app.state.followers)
     app.include_router(store, prefix="/v1")
     app.include_router(read_model_router(lambda: application), prefix="/v1")
     app.include_router(healing_router(lambda: application), prefix="/v1")
     app.include_router(schema_registry_router(schemas), prefix="/v1/schemas")
+    if application.targets_one_database:
+        letters = dead_letters_router(application.target, application.clock)
+        app.include_router(letters, prefix="/v1")
     if application.has_keys:
         from goldseam.http.privacy import privacy_router  # needs the extra "privacy"
 

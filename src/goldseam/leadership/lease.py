@@ -92,6 +92,15 @@ class Leases:
 
         return await self._database.read_one(look)
 
+    async def living(self, prefix: str) -> list[str]:
+        """Who holds a lease now whose name begins with ``prefix``, by name."""
+        row = {"prefix": prefix, "length": len(prefix), "now_us": self._clock.now_us()}
+
+        async def look(connection: Connection) -> list[str]:
+            return [str(one) for (one,) in await connection.fetch(_sql(connection, "living"), row)]
+
+        return await self._database.read_one(look)
+
 
 async def check(connection: Connection, fence: Fence) -> None:
     """Whether ``fence`` is the newest of its name, as this transaction sees it.

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-
-import msgspec
 
 from goldseam.broker.errors import BrokerUnreachable
 from goldseam.broker.port import Publisher
@@ -23,7 +22,8 @@ from goldseam.leadership.lease import Leases
 from goldseam.outbox import checkpoint
 from goldseam.outbox.errors import RelayFenced
 from goldseam.outbox.sources import Batch, RelaySource
-from goldseam.resilience.clock import MICROSECONDS_PER_SECOND, Clock
+from goldseam.outbox.status import RelayStatus, lease_of, relay_status
+from goldseam.resilience.clock import Clock
 from goldseam.store.follow import Subscription
 from goldseam.telemetry.signals import signals
 
@@ -44,19 +44,6 @@ _TRY_AGAIN = (BrokerUnreachable, StoreUnavailable, CommitUnknown)
 _log = logging.getLogger("goldseam.outbox")
 
 
-class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One shard of a relay at a glance."""
-
-    relay: str
-    shard: int
-    position: int
-    head: int
-    pending: int
-    oldest_seconds: float
-    holder: str | None
-    token: int
-
-
 class Relay:
     """One shard's relay. Start as many as you like: one leads, the others stand by.
 
@@ -65,6 +52,7 @@ class Relay:
         database: where checkpoints and leases are: the source's own.
         holder: names this process; two processes must not share it.
         source: what is relayed; see goldseam.outbox.sources.
+        wanted: whether this process should lead now; see goldseam.outbox.shards.
     """
 
     def __init__(
@@ -80,12 +68,14 @@ class Relay:
         shards: int = 1,
         lease_seconds: float = LEASE_SECONDS,
         batch_events: int = BATCH_EVENTS,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name, self.shard, self.shards = name, shard, shards
         self._source, self._publisher = source, publisher
         self._database, self._clock, self._holder = database, clock, holder
         self._leases = Leases(database, clock)
         self._lease_seconds, self._batch_events = lease_seconds, batch_events
+        self._wanted = wanted
         self._stopping = asyncio.Event()
         self._prepared = False
         self._position = 0
@@ -100,7 +90,7 @@ class Relay:
     @property
     def lease_name(self) -> str:
         """The lease that makes it the one active relay of its shard."""
-        return f"relay/{self.name}/{self.shard}"
+        return lease_of(self.name, self.shard)
 
     def stop(self) -> None:
         """Finish the batch that is being sent, write the checkpoint, give the lease back."""
@@ -126,9 +116,7 @@ class Relay:
         while not self._stopping.is_set():
             try:
                 await self.prepare()
-                fence = await self._leases.acquire(
-                    self.lease_name, self._holder, self._lease_seconds
-                )
+                fence = await self._acquired() if self._wanted() else None
                 if fence is None:
                     await self._rest(STANDBY_SECONDS)
                     continue
@@ -150,7 +138,7 @@ class Relay:
             BrokerUnreachable, StoreUnavailable: try again.
         """
         await self.prepare()
-        fence = await self._leases.acquire(self.lease_name, self._holder, self._lease_seconds)
+        fence = await self._acquired()
         if fence is None:
             raise LeaseLost(f"another process leads {self.lease_name!r}; it relays what there is")
         try:
@@ -161,6 +149,13 @@ class Relay:
             await self._leases.release(fence)
         return self._position
 
+    async def _acquired(self) -> Fence | None:
+        return await self._leases.acquire(self.lease_name, self._holder, self._lease_seconds)
+
+    @property
+    def _on(self) -> bool:
+        return self._wanted() and not self._stopping.is_set()
+
     async def _lead(self, fence: Fence) -> None:
         """Relay until stopped or overtaken."""
         await self._take_over(fence)
@@ -168,7 +163,7 @@ class Relay:
         try:
             async with self._source.subscribe() as changed:
                 failures = 0
-                while not self._stopping.is_set():
+                while self._on:
                     try:
                         await self._catch_up(fence)
                         failures, self.failure = 0, None
@@ -200,7 +195,7 @@ class Relay:
         """Send batch after batch, the next one read while one is on its way; in order."""
         ahead = self._ask(self._position)
         try:
-            while not self._stopping.is_set():
+            while self._on:
                 batch = await ahead
                 if batch.position == self._position:
                     break
@@ -253,24 +248,8 @@ class Relay:
     async def status(self) -> RelayStatus:
         """How far the shard is, and who leads it; whoever asks need not be the one."""
         await self.prepare()
-        found = await self._database.read_one(lambda c: checkpoint.checkpoints(c, self.name))
-        mine = next((one for one in found if one.shard == self.shard), None)
-        position = 0 if mine is None else mine.position
-        head = await self._source.head(self.shard, self.shards)
-        oldest_us = await self._source.oldest_us(position, self.shard, self.shards)
-        now_us = self._clock.now_us()
-        age = 0.0 if oldest_us is None else (now_us - oldest_us) / MICROSECONDS_PER_SECOND
-        lease = await self._leases.lease(self.lease_name)
-        holder = None if lease is None or lease.until_us < now_us else lease.holder
-        return RelayStatus(
-            relay=self.name,
-            shard=self.shard,
-            position=position,
-            head=head,
-            pending=max(0, head - position),
-            oldest_seconds=max(0.0, age),
-            holder=holder,
-            token=0 if lease is None else lease.token,
+        return await relay_status(
+            self.name, self._source, self._database, self._clock, self.shard, self.shards
         )
 
     async def _wait(self, changed: Subscription) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
+from goldseam.consumers.handlers import Handler, handlers_of
 from goldseam.database.connection import Dialect
 from goldseam.errors import ProjectionError
 from goldseam.events.event import Recorded
@@ -15,24 +16,6 @@ from goldseam.projections.tables import Tables
 
 NAME_LENGTH_MAX = 100
 """Longest name of a projection: it is a label of every metric."""
-
-_Handler = Callable[[Any, Recorded[Any], ProjectionConnection], Awaitable[None]]
-H = TypeVar("H", bound=Callable[..., Awaitable[None]])
-
-
-def handles(*kinds: type) -> Callable[[H], H]:
-    """Let a method of a projection apply events of these classes, one at a time.
-
-    The method gets the recorded event and the projection's tables, and awaits only those.
-    """
-    if not kinds or not all(isinstance(kind, type) for kind in kinds):
-        raise ProjectionError("@handles needs the event classes: @handles(DepositApplied)")
-
-    def mark(method: H) -> H:
-        method.__handles__ = kinds  # type: ignore[attr-defined]
-        return method
-
-    return mark
 
 
 class Projection:
@@ -53,15 +36,11 @@ class Projection:
     raw: ClassVar[bool] = False
     wanted: frozenset[type]
     """The classes it applies; empty means all."""
-    _handlers: ClassVar[Mapping[type, _Handler]] = {}
+    _handlers: ClassVar[Mapping[type, Handler]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        found = dict(cls._handlers)
-        for method in vars(cls).values():
-            for kind in getattr(method, "__handles__", ()):
-                found[kind] = method
-        cls._handlers = found
+        cls._handlers = handlers_of(cls, cls._handlers)
 
     def __init__(self) -> None:
         if not isinstance(getattr(self, "name", None), str):

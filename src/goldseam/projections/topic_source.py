@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from goldseam.broker.cloudevents import Envelope, NotAnEvent, envelope_of
@@ -34,7 +34,6 @@ LOOK_SECONDS = 2.0
 """How often to look for new topics and partitions."""
 
 POLL_SECONDS = 0.05
-DEAD_LETTERS = "-dlq"
 
 _log = logging.getLogger("goldseam.projections")
 
@@ -47,7 +46,7 @@ class TopicSource:
 
     Args:
         source: what the relay writes as ``ce_source``; records of others are passed over.
-        topics: where to read; every topic but dead letters unless said.
+        topics: says where to read; asked again now and then, as a relay finds new ones.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class TopicSource:
         clock: Clock,
         *,
         source: str,
-        topics: Sequence[str] | None = None,
+        topics: Callable[[], Awaitable[Sequence[str]]],
         category: str | None = None,
     ) -> None:
         self._store, self._admin, self._clock = store.tolerant(), admin, clock
@@ -96,14 +95,11 @@ class TopicSource:
         if self._clock.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = self._clock.monotonic()
-        for name in self._topics or await self._all_topics():
+        for name in await self._topics():
             for partition, span in (await self._admin.spans(name)).items():
                 if partition not in self._next:
                     start = await self._first_above(partition, span.low, span.high)
                     self._next[partition] = start
-
-    async def _all_topics(self) -> list[str]:
-        return [name for name in await self._admin.topics() if not name.endswith(DEAD_LETTERS)]
 
     async def _first_above(self, partition: Partition, low: int, high: int) -> int:
         """Where events above the present position begin.

@@ -1,25 +1,34 @@
-"""One application: a store, its projections and their read models, started and stopped together."""
+"""One application: a store, its projections, relay and consumers, started and stopped together."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import msgspec
 
 from goldseam.commands.handle import Handled
 from goldseam.commands.handle import handle as handle_command
+from goldseam.consumers.consumer import Consumer
+from goldseam.consumers.membership import StaticId
 from goldseam.database.connection import Database, Parameters, Row
 from goldseam.errors import CorruptCheckpoint, InvalidInput, ProjectionError
 from goldseam.events.registry import Registry, registry
 from goldseam.healing.projecting import Reprojection, effective_source, unhandled
+from goldseam.outbox.routing import Routing, by_category
+from goldseam.outbox.sources import source_of
+from goldseam.outbox.topics import relay_topics
 from goldseam.projections.advances import Advances
 from goldseam.projections.hosted import HostedProjection
 from goldseam.projections.projection import Projection
-from goldseam.projections.source import StoreSource
+from goldseam.projections.source import Source, StoreSource
+from goldseam.projections.topic_source import TopicSource
 from goldseam.reads.read_model import ReadModel
 from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
 from goldseam.runtime.keys import open_vault
 from goldseam.runtime.projecting import keep_corrected, keep_lag_known, keep_rebuilding
+from goldseam.runtime.river import Plan, River
 from goldseam.runtime.supervisor import Supervisor
 from goldseam.runtime.wiring import open_database, open_store
 from goldseam.store.event_store import EventStore
@@ -33,6 +42,9 @@ CLOSE_SECONDS = 10.0
 _log = logging.getLogger("goldseam.runtime")
 
 ReadModels = str | Mapping[str, str]
+Part = Literal["relay", "consumers", "projections"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""What an application runs; several processes may divide it among themselves."""
 
 
 class Goldseam:
@@ -43,7 +55,15 @@ class Goldseam:
         projections: kept up to date while the application is open.
         read_models: where their tables are: one URL, or one for each projection by name. In the
             store's database unless said.
-        run: give False to read and steer only, where another process runs the projections.
+        run: give False to read and steer only, where another process runs the parts.
+        broker: where events are relayed to and consumed from: ``kafka://host:port`` or, embedded,
+            ``sqlite:///broker.db``. Without one nothing leaves the store.
+        consumers: take part in their groups while the application is open.
+        targets: where the consumers' effects are: one URL, or one for each by name. In the
+            store's database unless said.
+        relay: names the relay of this store; None where another process relays.
+        routing: the topic of each event; one for each category of streams unless said.
+        follow: where projections read: the ``"store"``, or its topics at the ``"broker"``.
         keys, key_provider: the keys of personal data, as :func:`goldseam.open_vault` takes them.
         registry, clock, new_id, store_options: as :func:`goldseam.open_store` takes them.
     """
@@ -61,9 +81,17 @@ class Goldseam:
         close_seconds: float = CLOSE_SECONDS,
         keys: str | None = None,
         key_provider: str | None = None,
+        broker: str | None = None,
+        consumers: Sequence[Consumer] = (),
+        targets: ReadModels | None = None,
+        relay: str | None = "main",
+        relay_shards: int = 1,
+        routing: Routing | None = None,
+        follow: Literal["store", "broker"] = "store",
+        member: Callable[[str], StaticId] | None = None,
         **store_options: Any,
     ) -> None:
-        self.store_url, self._run, self._registry = store_url, run, registry
+        self.store_url, self._registry = store_url, registry
         self._clock, self._new_id = clock or SystemClock(), new_id
         self._close_seconds, self._store_options = close_seconds, store_options
         self._keys = _pair(keys, key_provider)
@@ -72,7 +100,20 @@ class Goldseam:
         self._declared = {projection.name: projection for projection in projections}
         if len(self._declared) != len(projections):
             raise ProjectionError("two projections have the same name; rename one of them")
-        self._urls = _urls(self._declared, read_models)
+        self._urls = _urls(self._declared, read_models, "read_models", "projection")
+        self.consumers = tuple(consumers)
+        """The consumers that were declared."""
+        named = {consumer.name: consumer for consumer in consumers}
+        if len(named) != len(consumers):
+            raise InvalidInput("two consumers have the same name; rename one of them")
+        if broker is None and (consumers or follow == "broker"):
+            raise InvalidInput("consumers, and projections that follow a broker, need broker=URL")
+        self._targets = _urls(named, targets, "targets", "consumer")
+        self.broker_url, self._follow = broker, follow
+        self._relaying = relay, relay_shards, routing or by_category()
+        self._member, self._parts = member, frozenset(PARTS if run else ())
+        self.river: River | None = None
+        """Relay and consumers, while the application is open and has a broker."""
         self._advances = Advances()
         self._store: EventStore | None = None
         self._databases: dict[str, Database] = {}
@@ -83,10 +124,22 @@ class Goldseam:
 
     def steering(self, store_url: str | None = None) -> Goldseam:
         """The same application, not open, for reading and steering only: it runs nothing."""
+        return self.running(store_url=store_url, parts=())
+
+    def running(
+        self,
+        *,
+        store_url: str | None = None,
+        broker: str | None = None,
+        parts: Iterable[Part] = PARTS,
+        member: Callable[[str], StaticId] | None = None,
+    ) -> Goldseam:
+        """The same application, not open, that will run ``parts``; several processes share it."""
         twin = object.__new__(Goldseam)
         twin.__dict__.update(self.__dict__)
-        twin.store_url, twin._run = store_url or self.store_url, False
-        twin._store = twin.vault = None
+        twin.store_url, twin._parts = store_url or self.store_url, frozenset(parts)
+        twin.broker_url, twin._member = broker or self.broker_url, member or self._member
+        twin._store = twin.vault = twin.river = None
         twin._databases, twin.projections, twin._read_models = {}, {}, {}
         return twin
 
@@ -94,6 +147,21 @@ class Goldseam:
     def has_keys(self) -> bool:
         """Whether it was given the keys of personal data."""
         return self._keys is not None
+
+    @property
+    def clock(self) -> Clock:
+        """Where its time comes from."""
+        return self._clock
+
+    @property
+    def targets_one_database(self) -> bool:
+        """Whether there are consumers, all with their effects and dead letters in one database."""
+        urls = {self._targets.get(one.name, self.store_url) for one in self.consumers}
+        return len(urls) == 1
+
+    def target(self) -> Database:
+        """The database of all consumers' effects; see ``targets_one_database``."""
+        return self._opened(self._targets.get(self.consumers[0].name, self.store_url))
 
     @property
     def store(self) -> EventStore:
@@ -120,18 +188,65 @@ class Goldseam:
                 vault=self.vault,
                 **self._store_options,
             )
+            if self.broker_url is not None and self._needs_river:
+                self.river = self._make_river(self.broker_url)
             for projection in self._declared.values():
                 await self._host(projection)
-            if self._run:
+            if "projections" in self._parts:
                 self._start()
+            if self.river is not None and "relay" in self._parts:
+                await self.river.start_relay(self._supervisor)
+            if self.river is not None and "consumers" in self._parts:
+                await self.river.start_consumers(self._supervisor)
         except BaseException:
             await self.close()
             raise
         return self
 
+    @property
+    def _needs_river(self) -> bool:
+        """Who only reads and steers has no business at the broker."""
+        return bool(self._parts)
+
+    def _make_river(self, url: str) -> River:
+        name, shards, routing = self._relaying
+        plan = Plan(
+            broker=url,
+            consumers=self.consumers,
+            relay=name,
+            shards=shards,
+            routing=routing,
+            identity=self._member,
+        )
+        return River(
+            plan,
+            self.store,
+            lambda name: self._opened(self._targets.get(name, self.store_url)),
+            registry=self._registry,
+            clock=self._clock,
+            new_id=self._new_id,
+            holder=self._new_id().hex(),
+        )
+
+    async def _source(self, projection: Projection) -> Source:
+        if self._follow == "store" or self.river is None:
+            return StoreSource(self.store, projection.category)
+        return TopicSource(
+            self.store,
+            await self.river.broker.admin(),
+            self._clock,
+            source=source_of(self.store),
+            topics=self._relayed_topics,
+            category=projection.category,
+        )
+
+    async def _relayed_topics(self) -> Sequence[str]:
+        relay = self._relaying[0] or "main"
+        return await relay_topics(self.store.database, relay, self._clock)
+
     async def _host(self, projection: Projection) -> None:
-        database = self._database(projection.name)
-        source = StoreSource(self.store, projection.category)
+        database = self._opened(self._urls.get(projection.name, self.store_url))
+        source = await self._source(projection)
         hosted = HostedProjection(
             projection,
             effective_source(source, self.store, projection),
@@ -151,8 +266,7 @@ class Goldseam:
             self.store, projection, database, advances=self._advances, clock=self._clock
         )
 
-    def _database(self, name: str) -> Database:
-        url = self._urls.get(name, self.store_url)
+    def _opened(self, url: str) -> Database:
         if url == self.store_url:
             return self.store.database
         if url not in self._databases:
@@ -204,21 +318,46 @@ class Goldseam:
     def failures(self) -> Mapping[str, str]:
         """What is not going well at the moment, by projection or job."""
         stuck = {n: h.runner.failure for n, h in self.projections.items() if h.runner.failure}
-        return {**self._supervisor.failures, **stuck}
+        river = {} if self.river is None else self.river.failures
+        return {**self._supervisor.failures, **stuck, **river}
 
-    async def close(self) -> None:
-        """Finish the pages that are being applied, then give back every connection."""
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """The names of what runs here."""
+        return self._supervisor.jobs
+
+    async def status(self) -> dict[str, Any]:
+        """Everything that runs here at a glance."""
+        lags = {name: await one.lag() for name, one in self.projections.items()}
+        projections = {name: msgspec.to_builtins(lag) for name, lag in lags.items()}
+        river = {} if self.river is None else await self.river.status()
+        return {"projections": projections, **river, "failures": dict(self.failures)}
+
+    async def caught_up(self) -> bool:
+        """Whether nothing is left to project, to relay or to consume."""
+        for hosted in self.projections.values():
+            if (await hosted.lag()).events:
+                return False
+        return self.river is None or await self.river.caught_up()
+
+    async def close(self) -> bool:
+        """Finish what is being applied, then give back every connection; whether all ended."""
         for hosted in self.projections.values():
             hosted.runner.stop()
-        await self._supervisor.close(self._close_seconds)
+        if self.river is not None:
+            self.river.stop()
+        in_time = await self._supervisor.close(self._close_seconds)
+        if self.river is not None:
+            await self.river.close()
         for database in self._databases.values():
             await database.close()
         if self._store is not None:
             await self._store.close()
         if self.vault is not None:
             await self.vault.close()
-        self._store = self.vault = None
+        self._store = self.vault = self.river = None
         self._databases, self.projections, self._read_models = {}, {}, {}
+        return in_time
 
     async def __aenter__(self) -> Goldseam:
         return await self.open()
@@ -238,12 +377,14 @@ def _pair(keys: str | None, key_provider: str | None) -> tuple[str, str] | None:
     return keys, key_provider
 
 
-def _urls(declared: Mapping[str, Projection], read_models: ReadModels | None) -> Mapping[str, str]:
-    if read_models is None:
+def _urls(
+    declared: Mapping[str, object], given: ReadModels | None, argument: str, what: str
+) -> Mapping[str, str]:
+    if given is None:
         return {}
-    if isinstance(read_models, str):
-        return dict.fromkeys(declared, read_models)
-    unknown = sorted(set(read_models) - set(declared))
+    if isinstance(given, str):
+        return dict.fromkeys(declared, given)
+    unknown = sorted(set(given) - set(declared))
     if unknown:
-        raise ProjectionError(f"read_models names {', '.join(unknown)}, which is no projection")
-    return read_models
+        raise InvalidInput(f"{argument} names {', '.join(unknown)}, which is no {what}")
+    return given

@@ -17,9 +17,7 @@ _GROUP = "goldseam.brokers"
 _EMBEDDED = ("sqlite", "postgresql", "postgres")
 
 
-def open_broker(
-    url: str, *, clock: Clock | None = None, new_id: IdFactory = uuid7_bytes
-) -> Broker:
+def open_broker(url: str, *, clock: Clock | None = None, new_id: IdFactory = uuid7_bytes) -> Broker:
     """The broker behind ``url``; connects when it is first used.
 
     Args:

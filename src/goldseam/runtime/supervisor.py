@@ -34,6 +34,11 @@ class Supervisor:
         """Set when jobs should end by themselves."""
         return self._stopping
 
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """The names of what was started."""
+        return tuple(self._tasks)
+
     def start(self, name: str, job: Job) -> None:
         """Run ``job`` under ``name``."""
         assert name not in self._tasks, name

@@ -1,4 +1,4 @@
-"""One holder at a time, and a token that only grows."""
+"""Leases: one holder at a time, and a token that only grows."""
 
 from __future__ import annotations
 
@@ -6,85 +6,75 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from goldseam.database.connection import Database
 from goldseam.leadership.errors import LeaseLost
 from goldseam.leadership.lease import Leases, check
-from goldseam.resilience.clock import SystemClock
+from goldseam.outbox.shards import share_of
 from goldseam.runtime.wiring import open_database
 
-SECONDS = 10.0
 
+class Hands:
+    """A clock that is set by hand."""
 
-class Settable(SystemClock):
-    """A clock that the test puts forward."""
-
-    def __init__(self) -> None:
-        self.ahead_us = 0
+    us = 1_000_000_000
 
     def now_us(self) -> int:
-        return super().now_us() + self.ahead_us
+        return self.us
+
+    def monotonic(self) -> float:
+        return self.us / 1e6
 
 
 @pytest.fixture
-def clock() -> Settable:
-    return Settable()
+async def database(store_url: str) -> AsyncIterator[Database]:
+    """A database."""
+    opened = open_database(store_url)
+    yield opened
+    await opened.close()
 
 
-@pytest.fixture
-async def leases(store_url: str, clock: Settable) -> AsyncIterator[Leases]:
-    database = open_database(store_url)
+async def test_a_lease_has_one_holder_until_it_ends(database: Database) -> None:
+    """The next holder has a higher token, and the old one's is refused everywhere."""
+    clock = Hands()
     leases = Leases(database, clock)
     await leases.prepare()
-    yield leases
-    await database.close()
-
-
-async def test_one_holds_it_until_its_time_is_over(leases: Leases, clock: Settable) -> None:
-    """Another gets nothing meanwhile, and afterwards a higher token."""
-    first = await leases.acquire("relay", "ann", SECONDS)
+    first = await leases.acquire("shard", "a", 10)
     assert first is not None
-    assert await leases.acquire("relay", "bob", SECONDS) is None
-    clock.ahead_us += int(SECONDS * 1_000_000) + 1
-    second = await leases.acquire("relay", "bob", SECONDS)
+    assert None is await leases.acquire("shard", "b", 10)
+    clock.us += 10_000_001
+    second = await leases.acquire("shard", "b", 10)
     assert second is not None
-    assert first.token < second.token
-    with pytest.raises(LeaseLost):
-        await leases.renew(first, SECONDS)
-    await leases.renew(second, SECONDS)
-
-
-async def test_a_restarted_holder_gets_it_back_at_once(leases: Leases) -> None:
-    """Under a new token, so that its former self is refused."""
-    first = await leases.acquire("relay", "ann", SECONDS)
-    again = await leases.acquire("relay", "ann", SECONDS)
-    assert first is not None
-    assert again is not None
-    assert first.token < again.token
-    with pytest.raises(LeaseLost):
-        await leases.renew(first, SECONDS)
-
-
-async def test_a_released_lease_is_free_and_its_token_gone(leases: Leases) -> None:
-    """A token is never given twice."""
-    first = await leases.acquire("relay", "ann", SECONDS)
-    assert first is not None
-    await leases.release(first)
-    second = await leases.acquire("relay", "bob", SECONDS)
-    assert second is not None
-    assert first.token < second.token
-    await leases.release(first)
-    held = await leases.lease("relay")
-    assert held is not None
-    assert ("bob", second.token) == (held.holder, held.token)
-    assert held.until_us > 0
-
-
-async def test_a_stale_token_is_refused_inside_a_transaction(leases: Leases) -> None:
-    """What a late holder writes does not commit."""
-    database = leases._database
-    first = await leases.acquire("relay", "ann", SECONDS)
-    again = await leases.acquire("relay", "ann", SECONDS)
-    assert first is not None
-    assert again is not None
-    await database.transact(lambda c: check(c, again))
+    assert second.token > first.token
+    with pytest.raises(LeaseLost, match="changed hands"):
+        await leases.renew(first, 10)
     with pytest.raises(LeaseLost):
         await database.transact(lambda c: check(c, first))
+    await database.transact(lambda c: check(c, second))
+
+
+async def test_a_released_lease_is_free_at_once_and_its_token_is_never_given_again(
+    database: Database,
+) -> None:
+    """Release by somebody who has it no longer changes nothing."""
+    clock = Hands()
+    leases = Leases(database, clock)
+    await leases.prepare()
+    first = await leases.acquire("shard", "a", 10)
+    assert first is not None
+    await leases.release(first)
+    second = await leases.acquire("shard", "b", 10)
+    assert second is not None
+    await leases.release(first)
+    assert None is await leases.acquire("shard", "c", 10)
+    assert first.token + 1 == second.token
+    assert ["b"] == await leases.living("sh")
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_shards_are_shared_fairly_and_each_is_somebodys(processes: int) -> None:
+    """The shares differ by at most one shard."""
+    names = [f"p{n}" for n in range(processes)]
+    shares = [share_of(name, names, 8) for name in names]
+    assert list(range(8)) == sorted(shard for share in shares for shard in share)
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1

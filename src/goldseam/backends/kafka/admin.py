@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -58,7 +60,11 @@ class Reader:
             self._consumer.assign([at(self._place, offset)])
         found: list[Received] = []
         self._next = offset
+        until = time.monotonic() + SECONDS_MAX
         while len(found) < limit and self._next < span.high:
+            if time.monotonic() > until:
+                self._next = -1
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
             messages = self._consumer.consume(min(limit - len(found), span.high - offset), 0.05)
             for message in messages:
                 error = message.error()
@@ -85,14 +91,18 @@ class KafkaAdmin:
         self._bootstrap, self._extra = bootstrap, extra
         self._client = AdminClient(for_admin(bootstrap, extra))
         self._readers: dict[Partition, Reader] = {}
-        self._turn = asyncio.Lock()
+        self._turn = threading.Lock()
 
     async def _ask(self, doing: str, function: Callable[[], T]) -> T:
-        async with self._turn:
-            try:
-                return await asyncio.to_thread(function)
-            except KafkaException as error:
-                raise errors.of(error, doing) from None
+        """Run ``function`` in a thread; one whose caller gave up keeps its turn to its end."""
+        try:
+            return await asyncio.to_thread(self._in_turn, function)
+        except KafkaException as error:
+            raise errors.of(error, doing) from None
+
+    def _in_turn(self, function: Callable[[], T]) -> T:
+        with self._turn:
+            return function()
 
     async def topics(self) -> Mapping[str, Topic]:
         """All topics that are not the broker's own."""
@@ -249,10 +259,11 @@ class KafkaAdmin:
 
     async def close(self) -> None:
         """Give back sockets and threads. May be called twice."""
-        readers = list(self._readers.values())
-        self._readers.clear()
-        for one in readers:
-            await asyncio.to_thread(one.close)
+        await asyncio.to_thread(self._in_turn, self._close_readers)
+
+    def _close_readers(self) -> None:
+        while self._readers:
+            self._readers.popitem()[1].close()
 
 
 def _assigned(member: Any) -> Collection[TopicPartition]:

@@ -16,3 +16,7 @@ UPDATE goldseam_leases SET until_us = 0 WHERE name = :name AND token = :token
 
 -- lease --
 SELECT holder, token, until_us FROM goldseam_leases WHERE name = :name
+
+-- living --
+SELECT holder FROM goldseam_leases
+WHERE substr(name, 1, CAST(:length AS integer)) = :prefix AND until_us >= :now_us ORDER BY holder

@@ -55,3 +55,10 @@ DELETE FROM goldseam_outbox WHERE lane = :lane AND position <= :until AND positi
     WHERE lane = :lane AND position <= :until AND added_us < :before_us
     ORDER BY position LIMIT :limit)
 RETURNING position
+
+-- add_topic --
+INSERT INTO goldseam_relay_topics (relay, topic) VALUES (:relay, :topic)
+ON CONFLICT (relay, topic) DO NOTHING
+
+-- relay_topics --
+SELECT topic FROM goldseam_relay_topics WHERE relay = :relay ORDER BY topic

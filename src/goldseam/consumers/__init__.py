@@ -1,0 +1,1 @@
+"""Take records from a broker and let each have its effect once, in order, or say why not."""

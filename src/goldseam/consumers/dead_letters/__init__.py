@@ -1,0 +1,1 @@
+"""Dead letters that keep order: a stream parks behind its first bad record, the rest flows."""

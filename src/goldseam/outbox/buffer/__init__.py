@@ -1,0 +1,1 @@
+"""A bounded, fsynced queue for publishers without a database of their own."""

@@ -1,0 +1,76 @@
+"""The topics of a relay: made when they are first needed, and written down for who reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from goldseam.broker.port import Admin, Broker, Placed, Publisher, Topic
+from goldseam.broker.record import Record
+from goldseam.database.connection import Connection, Database
+from goldseam.outbox.checkpoint import apply_tables, sql
+from goldseam.resilience.clock import Clock
+
+TOPIC_PARTITIONS = 6
+REPLICATION = 3
+SAFE_CONFIG: Mapping[str, str] = {
+    "min.insync.replicas": "2",
+    "unclean.leader.election.enable": "false",
+}
+"""What a topic needs so that no acknowledged event is lost with one broker."""
+
+
+class MakesTopics:
+    """A publisher that makes the topics it is the first to name, so that none is refused."""
+
+    def __init__(
+        self, publisher: Publisher, broker: Broker, admin: Admin, database: Database, relay: str
+    ) -> None:
+        self._publisher, self._broker, self._admin = publisher, broker, admin
+        self._database, self._relay = database, relay
+        self._known: set[str] = set()
+
+    async def publish(self, records: Sequence[Record]) -> Sequence[Placed]:
+        """Send ``records``; see :class:`Publisher`."""
+        named = {record.topic for record in records}
+        if not named <= self._known:
+            new = sorted(named - self._known)
+            await make_topics(self._admin, self._broker, new)
+            await self._database.transact(lambda c: _write_down(c, self._relay, new))
+            self._known |= named
+        return await self._publisher.publish(records)
+
+    async def close(self) -> None:
+        """Close the publisher."""
+        await self._publisher.close()
+
+
+async def make_topics(admin: Admin, broker: Broker, names: Sequence[str]) -> None:
+    """Make what is missing, such that no acknowledged event is lost with one broker."""
+    known = await admin.topics()
+    safe = broker.capabilities.replicated
+    for name in names:
+        if name not in known:
+            await admin.create(
+                Topic(
+                    name=name,
+                    partitions=TOPIC_PARTITIONS,
+                    replication=REPLICATION if safe else 1,
+                    config=SAFE_CONFIG if safe else {},
+                )
+            )
+
+
+async def relay_topics(database: Database, relay: str, clock: Clock) -> list[str]:
+    """Every topic that ``relay`` has sent something to."""
+    await database.transact(lambda c: apply_tables(c, clock))
+
+    async def look(connection: Connection) -> list[str]:
+        rows = await connection.fetch(sql(connection, "relay_topics"), {"relay": relay})
+        return [str(row[0]) for row in rows]
+
+    return await database.read_one(look)
+
+
+async def _write_down(connection: Connection, relay: str, names: Sequence[str]) -> None:
+    for name in names:
+        await connection.fetch(sql(connection, "add_topic"), {"relay": relay, "topic": name})
