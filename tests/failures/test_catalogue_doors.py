@@ -45,7 +45,7 @@ def test_show_of_a_mistyped_slug_is_a_usage_error_with_a_suggestion() -> None:
 
 def test_show_never_gives_a_planned_failure_a_pointer() -> None:
     """Planned is planned on the command line too."""
-    result = CliRunner().invoke(group, ["show", "consumer/poison-message", "--json", "--runbook"])
+    result = CliRunner().invoke(group, ["show", "cluster/split-brain", "--json", "--runbook"])
     shown = json.loads(result.stdout)
     assert ("planned", {}, None) == (shown["status"], shown["pointers"], shown["runbook_text"])
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from goldseam.broker.errors import BrokerUnreachable
 from goldseam.errors import (
     Corrupt,
     GoldseamError,
@@ -53,7 +54,7 @@ def required_store(given: str | None) -> str:
 
 def exit_code(error: GoldseamError) -> int:
     """The exit code that tells a script what kind of trouble it is."""
-    if isinstance(error, StoreUnavailable | ReadModelBehind):
+    if isinstance(error, StoreUnavailable | ReadModelBehind | BrokerUnreachable):
         return UNREACHABLE
     if isinstance(error, Corrupt | SchemaError):
         return PROBLEMS

@@ -8,11 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 NOUNS = {
+    "broker": "Is the broker fit to lose nothing, and how long will its disk last?",
     "consumers": "Watch, steer and lint consumers: lag, offsets, advice to scale.",
     "dlq": "Dead letters: by cause; redrive in order, discard, park by hand.",
     "doctor": "Say in one screen whether this store is safe and ready.",
     "events": "Lint event names: the litmus test of the guide.",
     "heal": "Correct wrong events by appending their corrections.",
+    "ledger": "Prove that log = relayed = topic = applied, or name what is not.",
     "migrate": "Copy a store through a transform, and cut over.",
     "outbox": "How far the log is relayed to its topics.",
     "privacy": "Forget people, and prove it; export what is known of them.",

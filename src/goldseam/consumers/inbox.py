@@ -126,7 +126,7 @@ class WatermarkInbox:
         self, connection: Connection, items: Sequence[Item], now_us: int, *, redriven: bool
     ) -> list[Item]:
         """Compare versions; the next one is fresh, one at or below the mark is a duplicate."""
-        marks = await self._marks(connection, {item.key for item in items if item.error is None})
+        marks = await self.marks(connection, {item.key for item in items if item.error is None})
         found = []
         for item in items:
             if item.error is not None:
@@ -144,7 +144,8 @@ class WatermarkInbox:
             found.append(item)
         return found
 
-    async def _marks(self, connection: Connection, streams: Collection[str]) -> dict[str, int]:
+    async def marks(self, connection: Connection, streams: Collection[str]) -> dict[str, int]:
+        """The last applied version of each of ``streams`` that has one."""
         if not streams:
             return {}
         named = {"consumer": self._consumer, "streams": _many(connection, sorted(streams))}

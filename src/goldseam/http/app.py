@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -79,6 +79,16 @@ def create_app(
     install_problems(app)
     install_buffered(app)
     app.state.followers = Followers()
+    _routes(app, application, schemas)
+    _health(app, application)
+    _document(app, secured=bool(tokens))
+    app.add_middleware(Limits, body_bytes_max=body_bytes_max)
+    app.add_middleware(Authentication, tokens=tokens)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _routes(app: FastAPI, application: Goldseam, schemas: Callable[[], SchemaRegistry]) -> None:
     store = store_router(lambda: application.store, followers=app.state.followers)
     app.include_router(store, prefix="/v1")
     app.include_router(read_model_router(lambda: application), prefix="/v1")
@@ -91,12 +101,6 @@ def create_app(
         from goldseam.http.privacy import privacy_router  # needs the extra "privacy"
 
         app.include_router(privacy_router(lambda: application), prefix="/v1")
-    _health(app, application)
-    _document(app, secured=bool(tokens))
-    app.add_middleware(Limits, body_bytes_max=body_bytes_max)
-    app.add_middleware(Authentication, tokens=tokens)
-    app.add_middleware(SecurityHeaders)
-    return app
 
 
 def _health(app: FastAPI, application: Goldseam) -> None:

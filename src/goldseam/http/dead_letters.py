@@ -78,12 +78,13 @@ class RedriveBody(ChosenBody):
 
 
 def dead_letters_router(database: Callable[[], Database], clock: Clock) -> APIRouter:
-    """The routes, to be mounted under any prefix. Looking needs a token, changing the role admin.
+    """The routes, to be mounted under any prefix. Looking needs a token that is
+    bound to no tenant; changing, and payloads, the role admin.
 
     Args:
         database: the consumers' database, whose tables of dead letters are there.
     """
-    router = APIRouter(tags=["dead letters"])
+    router = APIRouter(tags=["dead letters"], dependencies=[Depends(_unbound)])
     _looking(router, database)
     _changing(router, database, clock)
     return router
@@ -204,6 +205,14 @@ def _choice(
 
 def _us(moment: datetime | None) -> int | None:
     return None if moment is None else int(moment.timestamp() * MICROSECONDS_PER_SECOND)
+
+
+def _unbound(request: Request) -> None:
+    """Letters of all tenants are in one place: a token of one tenant must not see them."""
+    if request.scope.get("goldseam.tenant") is not None:
+        raise Refusal(
+            403, "forbidden", "the token is bound to a tenant; letters are of all tenants"
+        )
 
 
 def _administrators(request: Request) -> None:

@@ -44,7 +44,9 @@ class MakesTopics:
         await self._publisher.close()
 
 
-async def make_topics(admin: Admin, broker: Broker, names: Sequence[str]) -> None:
+async def make_topics(
+    admin: Admin, broker: Broker, names: Sequence[str], *, partitions: int = TOPIC_PARTITIONS
+) -> None:
     """Make what is missing, such that no acknowledged event is lost with one broker."""
     known = await admin.topics()
     safe = broker.capabilities.replicated
@@ -53,7 +55,7 @@ async def make_topics(admin: Admin, broker: Broker, names: Sequence[str]) -> Non
             await admin.create(
                 Topic(
                     name=name,
-                    partitions=TOPIC_PARTITIONS,
+                    partitions=partitions,
                     replication=REPLICATION if safe else 1,
                     config=SAFE_CONFIG if safe else {},
                 )

@@ -110,7 +110,8 @@ class Goldseam:
             raise InvalidInput("consumers, and projections that follow a broker, need broker=URL")
         self._targets = _urls(named, targets, "targets", "consumer")
         self.broker_url, self._follow = broker, follow
-        self._relaying = relay, relay_shards, routing or by_category()
+        self.relaying = relay, relay_shards, routing or by_category()
+        """The relay's name, its shards, and the topic of each event."""
         self._member, self._parts = member, frozenset(PARTS if run else ())
         self.river: River | None = None
         """Relay and consumers, while the application is open and has a broker."""
@@ -159,9 +160,10 @@ class Goldseam:
         urls = {self._targets.get(one.name, self.store_url) for one in self.consumers}
         return len(urls) == 1
 
-    def target(self) -> Database:
-        """The database of all consumers' effects; see ``targets_one_database``."""
-        return self._opened(self._targets.get(self.consumers[0].name, self.store_url))
+    def target(self, consumer: str | None = None) -> Database:
+        """The database of a consumer's effects; of the first one unless named."""
+        name = self.consumers[0].name if consumer is None else consumer
+        return self._opened(self._targets.get(name, self.store_url))
 
     @property
     def store(self) -> EventStore:
@@ -209,7 +211,7 @@ class Goldseam:
         return bool(self._parts)
 
     def _make_river(self, url: str) -> River:
-        name, shards, routing = self._relaying
+        name, shards, routing = self.relaying
         plan = Plan(
             broker=url,
             consumers=self.consumers,
@@ -241,7 +243,7 @@ class Goldseam:
         )
 
     async def _relayed_topics(self) -> Sequence[str]:
-        relay = self._relaying[0] or "main"
+        relay = self.relaying[0] or "main"
         return await relay_topics(self.store.database, relay, self._clock)
 
     async def _host(self, projection: Projection) -> None:

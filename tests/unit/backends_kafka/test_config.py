@@ -77,3 +77,11 @@ def test_a_static_member_says_its_name(instance: str | None) -> None:
 def test_the_url_that_is_shown_has_no_settings() -> None:
     """The query may hold what should not be in a log."""
     assert "kafka://here:1" == open_broker("kafka://here:1?sasl.password=hunter2").url
+
+
+@pytest.mark.parametrize("url", ["kafka:?sasl.password=hunter2", "kafka://me:hunter2@here:1"])
+def test_a_url_that_is_refused_is_not_shown(url: str) -> None:
+    """A wrong URL may hold a password as well as a right one."""
+    with pytest.raises(InvalidInput) as caught:
+        open_broker(url)
+    assert "hunter2" not in str(caught.value)

@@ -251,11 +251,12 @@ class KafkaAdmin:
         numbers = self._client.list_topics(timeout=SECONDS_MAX).brokers
         if not numbers:
             raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))  # noqa: SLF001
-        resources = [ConfigResource(ConfigResource.Type.BROKER, str(n)) for n in numbers]
-        return {
-            int(one.name): {name: entry.value or "" for name, entry in future.result().items()}
-            for one, future in self._client.describe_configs(resources).items()
-        }
+        found = {}
+        for number in numbers:  # a request may name one broker only
+            resource = ConfigResource(ConfigResource.Type.BROKER, str(number))
+            entries = self._client.describe_configs([resource])[resource].result()
+            found[number] = {name: entry.value or "" for name, entry in entries.items()}
+        return found
 
     async def close(self) -> None:
         """Give back sockets and threads. May be called twice."""

@@ -32,7 +32,7 @@ def open_broker(url: str, config: Mapping[str, str] | None = None) -> KafkaBroke
             top. Secrets belong in here, never in the URL.
 
     Raises:
-        InvalidInput: no host, or a setting that would break a promise.
+        InvalidInput: no host, credentials before it, or a setting that would break a promise.
     """
     return KafkaBroker(url, config or {})
 
@@ -45,7 +45,12 @@ class KafkaBroker:
     def __init__(self, url: str, config: Mapping[str, str]) -> None:
         parts = urlsplit(url)
         if not parts.netloc:
-            raise InvalidInput(f"{url!r} names no broker; give kafka://host:port,host:port")
+            raise InvalidInput("the URL names no broker; give kafka://host:port,host:port")
+        if "@" in parts.netloc:
+            raise InvalidInput(
+                "the URL has credentials before its hosts, and URLs are shown in logs; "
+                "give sasl.username and sasl.password as config"
+            )
         self.url = f"kafka://{parts.netloc}"
         self._bootstrap = parts.netloc
         self._extra = {**config, **dict(parse_qsl(parts.query))}

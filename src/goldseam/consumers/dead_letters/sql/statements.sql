@@ -210,3 +210,11 @@ RETURNING 1
 -- prune_history --
 DELETE FROM goldseam_dead_letter_history
 WHERE letter NOT IN (SELECT id FROM goldseam_dead_letters)
+
+-- state_at --
+SELECT state FROM goldseam_dead_letters
+WHERE consumer = :consumer AND topic = :topic AND partition = :partition
+  AND record_offset = :record_offset
+
+-- open_ids --
+SELECT event_id FROM goldseam_dead_letters WHERE consumer = :consumer AND {is_open}
