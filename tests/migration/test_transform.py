@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from goldseam.events.event import RawEvent
 from goldseam.migration.errors import InvalidTransform, SealedFieldMoved
 from goldseam.migration.position_map import START, MapBuilder, Run
 from goldseam.migration.stepper import HELD_POSITIONS_MAX, Stepper, derived_id
 from goldseam.migration.transform import Changed, Fact, Named, Transform, load_transform
-from goldseam.events.event import RawEvent
 from tests.migration.transforms import Pairs
 
 SEALED = {"$sealed": {"s": "customer-1", "k": 1, "c": "bm9uY2U"}}
