@@ -11,9 +11,11 @@ from goldseam.consumers.consumer import Consumer
 from goldseam.consumers.inbox import TableInbox, WatermarkInbox, inbox_for
 from goldseam.consumers.lag import applied_offsets
 from goldseam.consumers.modes import EffectivelyOnce
+from goldseam.consumers.workshop import make_tables
 from goldseam.database.connection import Connection, Database
 from goldseam.database.statements import statements
 from goldseam.events.registry import Registry
+from goldseam.resilience.clock import Clock
 
 BATCH = 1_000
 LETTERS = "goldseam.consumers.dead_letters"
@@ -35,8 +37,10 @@ class Books:
     A consumer of a mode that remembers nothing is believed up to its offset.
     """
 
-    def __init__(self, consumer: Consumer, database: Database, registry: Registry) -> None:
-        self._consumer, self._database = consumer, database
+    def __init__(
+        self, consumer: Consumer, database: Database, registry: Registry, clock: Clock
+    ) -> None:
+        self._consumer, self._database, self._clock = consumer, database, clock
         self.consumer, self.topics = consumer.name, frozenset(consumer.topics)
         self._names = consumer.names_in(registry)
         mode = consumer.mode
@@ -52,6 +56,7 @@ class Books:
 
     async def open(self, admin: Admin) -> None:
         """Take down where the consumer stands: what lies beyond is lag, not loss."""
+        await self._database.transact(lambda c: make_tables(c, self._clock))
         self._offsets = await applied_offsets(self._consumer, admin, self._database)
         self._open = await self._database.read_one(self._open_letters)
 

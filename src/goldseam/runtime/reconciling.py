@@ -29,7 +29,8 @@ async def reconcile_application(application: Goldseam, *, named_max: int = NAMED
             shards = await store.database.read_one(lambda c: checkpoint.checkpoints(c, relay))
             admin = await broker.admin()
             books = [
-                Books(one, opened.target(one.name), store.registry) for one in opened.consumers
+                Books(one, opened.target(one.name), store.registry, opened.clock)
+                for one in opened.consumers
             ]
             for one in books:
                 await one.open(admin)
