@@ -161,8 +161,8 @@ class KafkaCluster:
         if pid is None:
             return False
         child = _children.get(pid)
-        if child is not None and child.poll() is not None:
-            return False
+        if child is not None:  # our own: its command line is empty for a moment while it starts
+            return child.poll() is None
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:

@@ -45,10 +45,7 @@ class _Batch:
         self.left -= 1
 
     def answer(self) -> None:
-        """Tell whoever waits; they may have given up."""
-        self.loop.call_soon_threadsafe(self._answer)
-
-    def _answer(self) -> None:
+        """Tell whoever waits; they may have given up. Called in the event loop."""
         if self.future.done():
             return
         if self.error is None:
@@ -60,8 +57,9 @@ class _Batch:
 class KafkaPublisher:
     """See :class:`goldseam.broker.port.Publisher`.
 
-    When a batch fails, what was queued behind it is failed too before anything else is sent:
-    the caller sends again in order, and nothing has overtaken.
+    When a batch fails, what was queued behind it is failed too before anything else is sent, and
+    so is what is handed over until the event loop has heard of it: the caller sends again in
+    order, and nothing has overtaken.
     """
 
     def __init__(self, bootstrap: str, name: str, extra: Mapping[str, str]) -> None:
@@ -70,6 +68,8 @@ class KafkaPublisher:
         self._waiting: deque[_Batch] = deque()
         self._sent: deque[_Batch] = deque()
         self._news = threading.Event()
+        self._gate = threading.Lock()
+        self._unheard: set[_Batch] = set()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name=f"{name}-kafka", daemon=True)
         self._thread.start()
@@ -81,9 +81,15 @@ class KafkaPublisher:
         if not records:
             return ()
         batch = _Batch(records, asyncio.get_running_loop())
-        self._waiting.append(batch)
+        with self._gate:
+            if self._unheard:
+                raise BrokerUnreachable("what was sent before it has just failed")
+            self._waiting.append(batch)
         self._news.set()
-        return await batch.future
+        try:
+            return await batch.future
+        finally:
+            self._heard(batch)
 
     async def close(self) -> None:
         """Give what is on its way a last chance, then end the thread."""
@@ -158,16 +164,28 @@ class KafkaPublisher:
                 return
             if first.left:
                 return
-            self._sent.popleft().answer()
+            first.loop.call_soon_threadsafe(self._sent.popleft().answer)
 
     def _fail_everything(self, error: BrokerError) -> None:
         self._producer.purge()
         self._producer.poll(0)
-        for batch in (*self._sent, *self._waiting):
-            if batch.error is None:
-                batch.error = BrokerUnreachable(f"what was sent before it failed: {error}")
-            batch.answer()
-        self._sent.clear()
-        self._waiting.clear()
+        with self._gate:
+            failed = [*self._sent, *self._waiting]
+            self._sent.clear()
+            self._waiting.clear()
+            self._unheard.update(failed)
         # A producer that has lost a record may be dead for good; a new one begins a new session.
         self._producer = Producer(self._settings)
+        for batch in failed:
+            if batch.error is None:
+                batch.error = BrokerUnreachable(f"what was sent before it failed: {error}")
+            batch.loop.call_soon_threadsafe(self._tell, batch)
+
+    def _tell(self, batch: _Batch) -> None:
+        if batch.future.done():  # cancelled: nobody will hear of it
+            self._heard(batch)
+        batch.answer()
+
+    def _heard(self, batch: _Batch) -> None:
+        with self._gate:
+            self._unheard.discard(batch)
