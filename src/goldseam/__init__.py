@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from goldseam.reads.read_model import ReadModel
     from goldseam.runtime.application import Goldseam
     from goldseam.runtime.keys import open_vault
+    from goldseam.runtime.sagas import SagaPlan
     from goldseam.runtime.wiring import open_store
+    from goldseam.sagas.errors import StepRefused
+    from goldseam.sagas.saga import Saga, asks, step
     from goldseam.store.batch import Appended
     from goldseam.store.event_store import EventStore
     from goldseam.store.expected import ANY, EXISTS, NEW
@@ -66,8 +69,12 @@ _HOME = {
     "ReadModelBehind": "goldseam.errors",
     "Recorded": "goldseam.events.event",
     "Registry": "goldseam.events.registry",
+    "Saga": "goldseam.sagas.saga",
+    "SagaPlan": "goldseam.runtime.sagas",
+    "StepRefused": "goldseam.sagas.errors",
     "StoreUnavailable": "goldseam.errors",
     "VersionConflict": "goldseam.errors",
+    "asks": "goldseam.sagas.saga",
     "corrects": "goldseam.healing.corrections",
     "event": "goldseam.events.registry",
     "handle": "goldseam.commands.handle",
@@ -76,6 +83,7 @@ _HOME = {
     "history": "goldseam.healing.log",
     "open_store": "goldseam.runtime.wiring",
     "open_vault": "goldseam.runtime.keys",
+    "step": "goldseam.sagas.saga",
     "stream_name": "goldseam.events.names",
     "upcaster": "goldseam.versioning.upcasting",
 }
@@ -104,8 +112,12 @@ __all__ = [
     "ReadModelBehind",
     "Recorded",
     "Registry",
+    "Saga",
+    "SagaPlan",
+    "StepRefused",
     "StoreUnavailable",
     "VersionConflict",
+    "asks",
     "corrects",
     "event",
     "handle",
@@ -114,6 +126,7 @@ __all__ = [
     "history",
     "open_store",
     "open_vault",
+    "step",
     "stream_name",
     "upcaster",
 ]

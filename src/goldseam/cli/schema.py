@@ -30,7 +30,7 @@ from goldseam.cli.schema_report import (
     written,
 )
 from goldseam.events.registry import Registry, registry
-from goldseam.forgetting.facts import known_to
+from goldseam.forgetting import facts as forgetting_facts
 from goldseam.governance.evolution_gate import (
     checked_types,
     registered_schemas,
@@ -45,6 +45,7 @@ from goldseam.resilience.clock import SystemClock
 from goldseam.runtime.keys import open_vault
 from goldseam.runtime.settings import key_provider_url, keys_url
 from goldseam.runtime.wiring import open_store
+from goldseam.sagas import facts as saga_facts
 from goldseam.store.event_store import EventStore
 from goldseam.store.read import PAGE_EVENTS
 from goldseam.versioning.compatibility import LEVELS, Level
@@ -315,7 +316,8 @@ async def _opened(source: Source) -> AsyncIterator[EventStore]:
         if source.keys is not None:
             vault = await open_vault(*source.keys, apply=False)
             stack.push_async_callback(vault.close)
-        known_to(source.types)  # the toolkit's own facts are read by everybody
+        forgetting_facts.known_to(source.types)  # the toolkit's own facts are read by everybody
+        saga_facts.known_to(source.types)
         types = Registry(open_to_unknown=True)
         store = await open_store(source.store, apply=False, registry=types, vault=vault)
         yield await stack.enter_async_context(store)

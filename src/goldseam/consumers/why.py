@@ -38,9 +38,14 @@ def reason_of(error: BaseException | None) -> Reason:
 
 def described(error: BaseException, events: Sequence[Recorded[Any]]) -> str:
     """The error's first line, without any value of the events: letters are read by many."""
+    return without_values_of(error, [event.data for event in events])
+
+
+def without_values_of(error: BaseException, said: Sequence[object]) -> str:
+    """The error's first line, without any value that is in ``said``."""
     text = (str(error).strip().splitlines() or [""])[0]
     try:
-        fields = [msgspec.to_builtins(event.data) for event in events]
+        fields = [msgspec.to_builtins(one) for one in said]
     except Exception:  # what cannot be taken apart cannot be searched for: say no text at all
         return ""
     values = {value for value in _leaves(fields) if len(value) >= _HIDE_FROM_LENGTH}

@@ -154,6 +154,10 @@ class Registry:
         self._by_class[kind] = event_type
         return event_type
 
+    def knows(self, kind: type) -> bool:
+        """Whether ``kind`` is a registered class."""
+        return kind in self._by_class
+
     def of(self, event: object) -> EventType:
         """The type of an instance.
 

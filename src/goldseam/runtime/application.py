@@ -17,20 +17,26 @@ from goldseam.errors import CorruptCheckpoint, InvalidInput, ProjectionError
 from goldseam.events.registry import Registry, registry
 from goldseam.healing.projecting import Reprojection, effective_source, unhandled
 from goldseam.outbox.routing import Routing, by_category
-from goldseam.outbox.sources import source_of
-from goldseam.outbox.topics import relay_topics
 from goldseam.projections.advances import Advances
 from goldseam.projections.hosted import HostedProjection
 from goldseam.projections.projection import Projection
-from goldseam.projections.source import Source, StoreSource
-from goldseam.projections.topic_source import TopicSource
 from goldseam.reads.read_model import ReadModel
 from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
+from goldseam.runtime.declared import ReadModels, by_name, key_pair, urls_of
 from goldseam.runtime.keys import open_vault
-from goldseam.runtime.projecting import keep_corrected, keep_lag_known, keep_rebuilding
+from goldseam.runtime.projecting import (
+    keep_corrected,
+    keep_lag_known,
+    keep_rebuilding,
+    source_for,
+)
 from goldseam.runtime.river import Plan, River
+from goldseam.runtime.sagas import SagaPart, SagaPlan, plan_of
 from goldseam.runtime.supervisor import Supervisor
 from goldseam.runtime.wiring import open_database, open_store
+from goldseam.sagas.desk import Sagas
+from goldseam.sagas.listing import SagaList
+from goldseam.sagas.saga import Saga
 from goldseam.store.event_store import EventStore
 
 if TYPE_CHECKING:
@@ -41,8 +47,7 @@ CLOSE_SECONDS = 10.0
 
 _log = logging.getLogger("goldseam.runtime")
 
-ReadModels = str | Mapping[str, str]
-Part = Literal["relay", "consumers", "projections"]
+Part = Literal["relay", "consumers", "projections", "sagas"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """What an application runs; several processes may divide it among themselves."""
 
@@ -64,6 +69,7 @@ class Goldseam:
         relay: names the relay of this store; None where another process relays.
         routing: the topic of each event; one for each category of streams unless said.
         follow: where projections read: the ``"store"``, or its topics at the ``"broker"``.
+        sagas: their definitions, or a :class:`goldseam.SagaPlan` with the topics of the answers.
         keys, key_provider: the keys of personal data, as :func:`goldseam.open_vault` takes them.
         registry, clock, new_id, store_options: as :func:`goldseam.open_store` takes them.
     """
@@ -89,26 +95,28 @@ class Goldseam:
         routing: Routing | None = None,
         follow: Literal["store", "broker"] = "store",
         member: Callable[[str], StaticId] | None = None,
+        sagas: Sequence[Saga[Any]] | SagaPlan = (),
         **store_options: Any,
     ) -> None:
         self.store_url, self._registry = store_url, registry
         self._clock, self._new_id = clock or SystemClock(), new_id
         self._close_seconds, self._store_options = close_seconds, store_options
-        self._keys = _pair(keys, key_provider)
+        self._keys = key_pair(keys, key_provider)
         self.vault: Vault | None = None
         """The keys of personal data, while the application is open and has some."""
-        self._declared = {projection.name: projection for projection in projections}
-        if len(self._declared) != len(projections):
-            raise ProjectionError("two projections have the same name; rename one of them")
-        self._urls = _urls(self._declared, read_models, "read_models", "projection")
-        self.consumers = tuple(consumers)
-        """The consumers that were declared."""
-        named = {consumer.name: consumer for consumer in consumers}
-        if len(named) != len(consumers):
-            raise InvalidInput("two consumers have the same name; rename one of them")
-        if broker is None and (consumers or follow == "broker"):
+        plan = plan_of(sagas)
+        self._sagas = None if plan is None else SagaPart(plan)
+        mailbox = None if self._sagas is None else self._sagas.mailbox
+        index = [] if self._sagas is None else [self._sagas.index]
+        self._declared = by_name([*projections, *index], "projection", ProjectionError)
+        self._urls = urls_of(
+            {one.name: one for one in projections}, read_models, "read_models", "projection"
+        )
+        self.consumers = (*consumers,) if mailbox is None else (*consumers, mailbox)
+        """The consumers that were declared, and the one that hears the answers for sagas."""
+        if broker is None and (self.consumers or follow == "broker"):
             raise InvalidInput("consumers, and projections that follow a broker, need broker=URL")
-        self._targets = _urls(named, targets, "targets", "consumer")
+        self._targets = urls_of(by_name(self.consumers, "consumer"), targets, "targets", "consumer")
         self.broker_url, self._follow = broker, follow
         self.relaying = relay, relay_shards, routing or by_category()
         """The relay's name, its shards, and the topic of each event."""
@@ -190,6 +198,8 @@ class Goldseam:
                 vault=self.vault,
                 **self._store_options,
             )
+            if self._sagas is not None:
+                self._sagas.open(self._store)
             if self.broker_url is not None and self._needs_river:
                 self.river = self._make_river(self.broker_url)
             for projection in self._declared.values():
@@ -200,6 +210,9 @@ class Goldseam:
                 await self.river.start_relay(self._supervisor)
             if self.river is not None and "consumers" in self._parts:
                 await self.river.start_consumers(self._supervisor)
+            if self._sagas is not None and "sagas" in self._parts:
+                holder = self._new_id().hex()
+                self._sagas.start(self._store, self._clock, self._supervisor, holder)
         except BaseException:
             await self.close()
             raise
@@ -230,25 +243,11 @@ class Goldseam:
             holder=self._new_id().hex(),
         )
 
-    async def _source(self, projection: Projection) -> Source:
-        if self._follow == "store" or self.river is None:
-            return StoreSource(self.store, projection.category)
-        return TopicSource(
-            self.store,
-            await self.river.broker.admin(),
-            self._clock,
-            source=source_of(self.store),
-            topics=self._relayed_topics,
-            category=projection.category,
-        )
-
-    async def _relayed_topics(self) -> Sequence[str]:
-        relay = self.relaying[0] or "main"
-        return await relay_topics(self.store.database, relay, self._clock)
-
     async def _host(self, projection: Projection) -> None:
         database = self._opened(self._urls.get(projection.name, self.store_url))
-        source = await self._source(projection)
+        river = None if self._follow == "store" else self.river
+        relay = self.relaying[0] or "main"
+        source = await source_for(projection, self.store, river, relay, self._clock)
         hosted = HostedProjection(
             projection,
             effective_source(source, self.store, projection),
@@ -301,6 +300,31 @@ class Goldseam:
             raise ProjectionError(f"there is no projection {name!r}; there are: {known}")
         return found
 
+    @property
+    def sagas(self) -> Sagas:
+        """Start sagas, tell them what services have answered, steer them.
+
+        Raises:
+            InvalidInput: it has none, or is not open.
+        """
+        return self._saga_part.desk
+
+    @property
+    def saga_list(self) -> SagaList:
+        """Look at sagas: the list, the counts, the whole story of one."""
+        return self._saga_part.listing
+
+    @property
+    def has_sagas(self) -> bool:
+        """Whether it was given definitions of sagas."""
+        return self._sagas is not None
+
+    @property
+    def _saga_part(self) -> SagaPart:
+        if self._sagas is None:
+            raise InvalidInput("the application has no sagas; use: Goldseam(..., sagas=[...])")
+        return self._sagas
+
     async def fetch(
         self,
         name: str,
@@ -321,7 +345,8 @@ class Goldseam:
         """What is not going well at the moment, by projection or job."""
         stuck = {n: h.runner.failure for n, h in self.projections.items() if h.runner.failure}
         river = {} if self.river is None else self.river.failures
-        return {**self._supervisor.failures, **stuck, **river}
+        sagas = {} if self._sagas is None else self._sagas.failures
+        return {**self._supervisor.failures, **stuck, **river, **sagas}
 
     @property
     def jobs(self) -> tuple[str, ...]:
@@ -336,10 +361,13 @@ class Goldseam:
         return {"projections": projections, **river, "failures": dict(self.failures)}
 
     async def caught_up(self) -> bool:
-        """Whether nothing is left to project, to relay or to consume."""
-        for hosted in self.projections.values():
+        """Whether nothing is left to project, to relay, to consume or to do for a saga here."""
+        running = self.projections.values() if "projections" in self._parts else ()
+        for hosted in running:
             if (await hosted.lag()).events:
                 return False
+        if self._sagas is not None and not await self._sagas.settled():
+            return False
         return self.river is None or await self.river.caught_up()
 
     async def close(self) -> bool:
@@ -348,6 +376,8 @@ class Goldseam:
             hosted.runner.stop()
         if self.river is not None:
             self.river.stop()
+        if self._sagas is not None:
+            self._sagas.stop()
         in_time = await self._supervisor.close(self._close_seconds)
         if self.river is not None:
             await self.river.close()
@@ -357,6 +387,8 @@ class Goldseam:
             await self._store.close()
         if self.vault is not None:
             await self.vault.close()
+        if self._sagas is not None:
+            self._sagas.close()
         self._store = self.vault = self.river = None
         self._databases, self.projections, self._read_models = {}, {}, {}
         return in_time
@@ -366,27 +398,3 @@ class Goldseam:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def _pair(keys: str | None, key_provider: str | None) -> tuple[str, str] | None:
-    if keys is None and key_provider is None:
-        return None
-    if keys is None or key_provider is None:
-        raise InvalidInput(
-            "personal data needs both: keys= (where the keys are stored) and key_provider= (who "
-            "wraps them); give both or neither"
-        )
-    return keys, key_provider
-
-
-def _urls(
-    declared: Mapping[str, object], given: ReadModels | None, argument: str, what: str
-) -> Mapping[str, str]:
-    if given is None:
-        return {}
-    if isinstance(given, str):
-        return dict.fromkeys(declared, given)
-    unknown = sorted(set(given) - set(declared))
-    if unknown:
-        raise InvalidInput(f"{argument} names {', '.join(unknown)}, which is no {what}")
-    return given

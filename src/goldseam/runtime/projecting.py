@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from goldseam.errors import GoldseamError, ProjectionError
 from goldseam.healing.projecting import Reprojection
+from goldseam.outbox.sources import source_of
+from goldseam.outbox.topics import relay_topics
 from goldseam.projections.hosted import HostedProjection
+from goldseam.projections.projection import Projection
+from goldseam.projections.source import Source, StoreSource
+from goldseam.projections.topic_source import TopicSource
+from goldseam.resilience.clock import Clock
+from goldseam.runtime.river import River
 from goldseam.runtime.supervisor import Supervisor
+from goldseam.store.event_store import EventStore
 
 REBUILD_LOOK_SECONDS = 2.0
 """How often to look for a rebuild that was begun and that nobody drives."""
@@ -22,6 +30,26 @@ LAG_SECONDS = 1.0
 """How often the lag is measured."""
 
 _log = logging.getLogger("goldseam.runtime")
+
+
+async def source_for(
+    projection: Projection, store: EventStore, river: River | None, relay: str, clock: Clock
+) -> Source:
+    """Where ``projection`` reads: the store, or the topics of ``relay`` where there is a river."""
+    if river is None:
+        return StoreSource(store, projection.category)
+
+    async def topics() -> Sequence[str]:
+        return await relay_topics(store.database, relay, clock)
+
+    return TopicSource(
+        store,
+        await river.broker.admin(),
+        clock,
+        source=source_of(store),
+        topics=topics,
+        category=projection.category,
+    )
 
 
 def keep_rebuilding(

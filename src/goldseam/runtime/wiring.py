@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from goldseam.database.connection import Connection
 from goldseam.errors import InvalidName, MissingExtra
 from goldseam.events.registry import Registry, registry
-from goldseam.forgetting.facts import known_to
+from goldseam.forgetting import facts as forgetting_facts
 from goldseam.resilience.clock import Clock, IdFactory, SystemClock, uuid7_bytes
+from goldseam.sagas import facts as saga_facts
 from goldseam.store import identity
 from goldseam.store.connection import LogDatabase
 from goldseam.store.event_store import EventStore
@@ -85,7 +86,8 @@ async def open_store(
         StoreUnavailable: the database cannot be reached.
     """
     check_upcasters(registry)
-    known_to(registry)
+    forgetting_facts.known_to(registry)  # the toolkit's own facts are read by everybody
+    saga_facts.known_to(registry)
     clock = clock or SystemClock()
     database = open_database(url)
 

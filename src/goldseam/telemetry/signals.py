@@ -73,6 +73,15 @@ METRICS: Final[Mapping[str, str]] = {
     "goldseam_ledger_doubled": "Events that a topic or consumer has more than once.",
     "goldseam_broker_findings": "What the last broker check has found, by severity.",
     "goldseam_broker_days_until_full": "Days until a broker's disk is full at the present rate.",
+    "goldseam_sagas_started_total": "Sagas begun.",
+    "goldseam_sagas_ended_total": "Sagas that have ended, completed or compensated.",
+    "goldseam_sagas_parked_total": "Sagas whose compensation failed for good; a human is needed.",
+    "goldseam_saga_step_failures_total": "Attempts at a step or compensation that failed.",
+    "goldseam_saga_timer_late_seconds": "How late the last due saga was taken up.",
+    "goldseam_sagas_open": "Sagas that are under way.",
+    "goldseam_sagas_parked": "Sagas that are parked.",
+    "goldseam_sagas_undefined": "Open sagas whose definition this program does not have.",
+    "goldseam_flows_overdue": "Choreographed flows that should have ended by now.",
     "goldseam_event_names_flagged_total": "Event names the litmus test has flagged.",
 }
 

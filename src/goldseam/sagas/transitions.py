@@ -1,0 +1,365 @@
+"""What follows from what: pure decisions over a saga's state. No I/O, no clock, no randomness.
+
+Every change of a saga is one call of :func:`follow`: from the state and what happened to the
+facts, and the commands that leave with them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import msgspec
+
+from goldseam.consumers.why import without_values_of
+from goldseam.events.event import Metadata
+from goldseam.resilience.clock import MICROSECONDS_PER_SECOND
+from goldseam.sagas.errors import SagaConflict
+from goldseam.sagas.facts import (
+    AnswerCameLate,
+    CompensationRequested,
+    SagaCompensated,
+    SagaCompleted,
+    SagaParked,
+    SagaRetried,
+    SagaStarted,
+    StepAsked,
+    StepAttemptFailed,
+    StepCompleted,
+    StepGivenUp,
+    StepUndone,
+    StepWasRefused,
+)
+from goldseam.sagas.saga import Action, Call, Command, Retry, Saga
+from goldseam.sagas.state import SagaState, evolve
+
+NO_ANSWER = "no answer in time"
+
+
+class Began(msgspec.Struct, frozen=True):
+    """Somebody starts it with ``data``; ``locks`` are semantic."""
+
+    data: Any
+    locks: tuple[str, ...] = ()
+
+
+class Succeeded(msgspec.Struct, frozen=True):
+    """A call has returned. ``said``: the result is a registered event."""
+
+    step: str
+    result: Any = None
+    said: bool = False
+    undoing: bool = False
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A call's service has said no and done nothing."""
+
+    step: str
+    reason: str
+    undoing: bool = False
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """A call has failed, or not returned in time: nobody knows whether it took effect."""
+
+    step: str
+    error: str
+    undoing: bool = False
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """A service has said something.
+
+    ``event_id``: under which the saga keeps it. ``cause``: the id of the event that made the
+    service say so.
+    """
+
+    data: Any
+    event_id: UUID
+    cause: str | None = None
+
+
+class TimePassed(msgspec.Struct, frozen=True):
+    """It is later than it was."""
+
+
+class AskedToCompensate(msgspec.Struct, frozen=True):
+    """A human wants it undone."""
+
+    by: str
+    reason: str
+
+
+class AskedToRetry(msgspec.Struct, frozen=True):
+    """A human wants what failed to be tried again."""
+
+    by: str
+    reason: str
+
+
+class DoneByHand(msgspec.Struct, frozen=True):
+    """A human has undone the step that could not be undone."""
+
+    by: str
+    reason: str
+
+
+Happened = (
+    Began
+    | Succeeded
+    | Refused
+    | Failed
+    | Answered
+    | TimePassed
+    | AskedToCompensate
+    | AskedToRetry
+    | DoneByHand
+)
+
+
+class Transition:
+    """The facts and commands that follow from one happening, and the state after them."""
+
+    def __init__(
+        self,
+        saga: Saga[Any],
+        saga_id: str,
+        state: SagaState,
+        now_us: int,
+        jitter: Callable[[], float],
+        metadata: Metadata,
+    ) -> None:
+        self.saga, self.id, self.now_us = saga, saga_id, now_us
+        self.state = copy.copy(state)
+        self.state.results, self.state.heard = dict(state.results), set(state.heard)
+        self.facts: list[tuple[object, UUID | None]] = []
+        """With the id that an event must have, where it matters."""
+        self.commands: list[tuple[Command, UUID]] = []
+        self._jitter, self._metadata = jitter, metadata
+
+    def record(self, *facts: object) -> None:
+        """These have happened."""
+        for fact in facts:
+            self.facts.append((fact, None))
+            evolve(self.saga, self.state, fact)
+
+    def hear(self, fact: object, said: Answered) -> None:
+        """``fact``, and behind it what a service has said."""
+        self.record(fact)
+        self.facts.append((said.data, said.event_id))
+        evolve(self.saga, self.state, said.data, said.event_id)
+
+    # ------------------------------------------------------------------ what follows by itself
+
+    def settle(self) -> None:
+        """Send the command that is due, or end."""
+        state = self.state
+        if not state.open or state.asked or state.due_us > self.now_us:
+            return
+        if state.status == "running" and state.step == len(self.saga.order):
+            self.record(SagaCompleted())
+        elif state.status == "compensating" and not state.undo:
+            self.record(SagaCompensated())
+        else:
+            self._ask_if_it_asks()
+
+    def _ask_if_it_asks(self) -> None:
+        name, action = doing(self.saga, self.state)
+        if not action.asks:
+            return
+        attempt = self.state.attempt + 1
+        undoing = self.state.status == "compensating"
+        call = call_of(self.saga, self.id, self.state, self._metadata)
+        try:
+            command = action.command(self.saga, self.state.data, call)
+        except Exception as error:  # nothing has left; what can be, is tried again
+            self.attempt_failed(failure_text(error, self.state))
+            self.settle()
+            return
+        due_us = self.now_us + int(action.timeout_seconds * MICROSECONDS_PER_SECOND)
+        self.commands.append((command, command_id(call.key, attempt)))
+        self.record(StepAsked(name, attempt, due_us, undoing))
+
+    # ------------------------------------------------------------------ what failed
+
+    def attempt_failed(self, error: str) -> None:
+        """Try again later, or give up: turn back, or park."""
+        name, action = doing(self.saga, self.state)
+        attempt = self.state.attempt + 1
+        undoing = self.state.status == "compensating"
+        if attempt < action.retry.attempts:
+            due_us = self.now_us + self._pause_us(action.retry, attempt)
+            self.record(StepAttemptFailed(name, attempt, error, due_us, undoing))
+        elif undoing:
+            self.record(SagaParked(name, error))
+        else:
+            self.record(StepGivenUp(name, error))
+
+    def _pause_us(self, retry: Retry, attempt: int) -> int:
+        longest = min(retry.first_seconds * 2 ** (attempt - 1), retry.longest_seconds)
+        return int(longest * (0.5 + 0.5 * self._jitter()) * MICROSECONDS_PER_SECOND)
+
+
+def doing(saga: Saga[Any], state: SagaState) -> tuple[str, Action]:
+    """What an open saga is at: the step, and the action, forwards or backwards."""
+    name = state.doing(saga)
+    assert name is not None, state
+    one = saga.steps[name]
+    action = one.act if state.status == "running" else one.undo
+    assert action is not None, name
+    return name, action
+
+
+def call_of(saga: Saga[Any], saga_id: str, state: SagaState, metadata: Metadata) -> Call:
+    """What the step that is due is told about itself."""
+    name, _ = doing(saga, state)
+    undoing = state.status == "compensating"
+    key = f"{saga_id}/{name}/undo" if undoing else f"{saga_id}/{name}"
+    return Call(saga_id, name, key, state.attempt + 1, state.results, metadata)
+
+
+def failure_text(error: BaseException, state: SagaState) -> str:
+    """What went wrong, without any value of the saga's data: errors are read by many."""
+    said = [state.data, *state.results.values()]
+    return f"{type(error).__name__}: {without_values_of(error, said)}".rstrip(": ")
+
+
+def command_id(key: str, attempt: int) -> UUID:
+    """The id of a command's event: made again, it is the same event."""
+    return uuid5(NAMESPACE_URL, f"goldseam:saga-command:{key}#{attempt}")
+
+
+def follow(transition: Transition, happened: Happened) -> None:
+    """Let ``happened`` take its course.
+
+    Raises:
+        SagaConflict: a human asks for something that does not fit the state.
+    """
+    _COURSES[type(happened)](transition, happened)
+    transition.settle()
+
+
+def _began(to: Transition, happened: Began) -> None:
+    if to.state.status == "new":
+        started = SagaStarted(to.saga.name, to.saga.version, happened.locks)
+        to.record(started, happened.data)
+
+
+def _is_awaited(to: Transition, call: Succeeded | Refused | Failed) -> bool:
+    """Whether the outcome of a call still counts: a human may have turned the saga back."""
+    status = "compensating" if call.undoing else "running"
+    return to.state.status == status and to.state.doing(to.saga) == call.step
+
+
+def _succeeded(to: Transition, happened: Succeeded) -> None:
+    if not _is_awaited(to, happened):
+        return
+    said = [happened.result] if happened.said else []
+    if happened.undoing:
+        to.record(StepUndone(happened.step))
+    else:
+        result = None if happened.said else happened.result
+        to.record(StepCompleted(happened.step, result, happened.said), *said)
+
+
+def _refused(to: Transition, happened: Refused) -> None:
+    if not _is_awaited(to, happened):
+        return
+    if happened.undoing:  # a compensation may not say no; it is tried again
+        to.attempt_failed(f"refused: {happened.reason}")
+    else:
+        to.record(StepWasRefused(happened.step, happened.reason))
+
+
+def _failed(to: Transition, happened: Failed) -> None:
+    if _is_awaited(to, happened):
+        to.attempt_failed(happened.error)
+
+
+def _answered(to: Transition, happened: Answered) -> None:
+    if happened.event_id in to.state.heard:
+        return
+    if to.state.open and to.state.asked:
+        name, action = doing(to.saga, to.state)
+        if _is_answer(to, happened, action):
+            _take_answer(to, name, action, happened)
+            return
+    to.hear(AnswerCameLate(type(happened.data).__name__), happened)
+
+
+def _is_answer(to: Transition, happened: Answered, action: Action) -> bool:
+    """Whether it is what the saga waits for, and not the answer to an older command of its own."""
+    if not isinstance(happened.data, (*action.done, *action.refused)):
+        return False
+    key = call_of(to.saga, to.id, to.state, Metadata()).key
+    return happened.cause not in _commands_of(to) - _ids(key, action)
+
+
+def _commands_of(to: Transition) -> set[str]:
+    """The ids of all commands that this saga may ever send."""
+    found: set[str] = set()
+    for name, one in to.saga.steps.items():
+        found |= _ids(f"{to.id}/{name}", one.act)
+        if one.undo is not None:
+            found |= _ids(f"{to.id}/{name}/undo", one.undo)
+    return found
+
+
+def _ids(key: str, action: Action) -> set[str]:
+    if not action.asks:
+        return set()
+    return {str(command_id(key, n)) for n in range(1, action.retry.attempts + 1)}
+
+
+def _take_answer(to: Transition, name: str, action: Action, said: Answered) -> None:
+    yes, kind = isinstance(said.data, action.done), type(said.data).__name__
+    if to.state.status == "running" and yes:
+        to.hear(StepCompleted(name, said=True), said)
+    elif to.state.status == "running":
+        to.hear(StepWasRefused(name, kind, said=True), said)
+    elif yes:
+        to.hear(StepUndone(name, said=True), said)
+    else:  # a compensation may not say no; it is tried again
+        to.attempt_failed(f"refused: {kind}")
+
+
+def _time_passed(to: Transition, _: TimePassed) -> None:
+    if to.state.open and to.state.asked and to.state.due_us <= to.now_us:
+        to.attempt_failed(NO_ANSWER)
+
+
+def _asked_to_compensate(to: Transition, happened: AskedToCompensate) -> None:
+    if to.state.status != "running":
+        raise SagaConflict(to.id, to.state.status, "only a running saga can be turned back")
+    to.record(CompensationRequested(happened.by, happened.reason))
+
+
+def _asked_to_retry(to: Transition, happened: AskedToRetry) -> None:
+    waiting = to.state.open and not to.state.asked and to.state.attempt > 0
+    if to.state.status != "parked" and not waiting:
+        raise SagaConflict(to.id, to.state.status, "there is nothing in it that has failed")
+    to.record(SagaRetried(happened.by, happened.reason))
+
+
+def _done_by_hand(to: Transition, happened: DoneByHand) -> None:
+    if to.state.status != "parked":
+        raise SagaConflict(
+            to.id, to.state.status, "only what parks a saga can be taken as undone by hand"
+        )
+    to.record(StepUndone(to.state.undo[0], by=happened.by, reason=happened.reason))
+
+
+_COURSES: dict[type, Callable[[Transition, Any], None]] = {
+    Began: _began,
+    Succeeded: _succeeded,
+    Refused: _refused,
+    Failed: _failed,
+    Answered: _answered,
+    TimePassed: _time_passed,
+    AskedToCompensate: _asked_to_compensate,
+    AskedToRetry: _asked_to_retry,
+    DoneByHand: _done_by_hand,
+}
