@@ -31,11 +31,11 @@ from goldseam.runtime.projecting import (
     source_for,
 )
 from goldseam.runtime.river import Plan, River
-from goldseam.runtime.sagas import SagaPart, SagaPlan, plan_of
+from goldseam.runtime.sagas import SagaPart, SagaPlan, board_of, plan_of
 from goldseam.runtime.supervisor import Supervisor
 from goldseam.runtime.wiring import open_database, open_store
+from goldseam.sagas.board import SagaBoard
 from goldseam.sagas.desk import Sagas
-from goldseam.sagas.listing import SagaList
 from goldseam.sagas.saga import Saga
 from goldseam.store.event_store import EventStore
 
@@ -307,23 +307,15 @@ class Goldseam:
         Raises:
             InvalidInput: it has none, or is not open.
         """
-        return self._saga_part.desk
-
-    @property
-    def saga_list(self) -> SagaList:
-        """Look at sagas: the list, the counts, the whole story of one."""
-        return self._saga_part.listing
-
-    @property
-    def has_sagas(self) -> bool:
-        """Whether it was given definitions of sagas."""
-        return self._sagas is not None
-
-    @property
-    def _saga_part(self) -> SagaPart:
         if self._sagas is None:
             raise InvalidInput("the application has no sagas; use: Goldseam(..., sagas=[...])")
-        return self._sagas
+        return self._sagas.desk
+
+    @property
+    def saga_list(self) -> SagaBoard:
+        """Look at sagas and choreographed flows: the list, the counts, the whole story of one."""
+        hosted = self.projections.values()
+        return board_of(self._sagas, self.store, self.consumers, hosted, self.target)
 
     async def fetch(
         self,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from goldseam.consumers.consumer import Consumer
+from goldseam.database.connection import Database
 from goldseam.errors import InvalidInput
+from goldseam.projections.hosted import HostedProjection
 from goldseam.resilience.clock import Clock
 from goldseam.runtime.supervisor import Supervisor
+from goldseam.sagas.board import SagaBoard
+from goldseam.sagas.choreography import Choreography, FlowConsumer, FlowProjection
 from goldseam.sagas.desk import Sagas, by_version
+from goldseam.sagas.flows import FlowList
 from goldseam.sagas.index import SLOTS, SagaIndex
 from goldseam.sagas.listing import SagaList
 from goldseam.sagas.mailbox import SagaMailbox
@@ -20,7 +26,7 @@ from goldseam.sagas.saga import Saga
 from goldseam.store.event_store import EventStore
 from goldseam.telemetry.signals import signals
 
-GROUP = "sagas"
+GROUP = "saga-answers"
 COUNT_SECONDS = 2.0
 """How often open and parked sagas are counted."""
 
@@ -149,3 +155,21 @@ class SagaPart:
     def close(self) -> None:
         """Let go of the store."""
         self._desk = self._listing = self._runner = None
+
+
+def board_of(
+    part: SagaPart | None,
+    store: EventStore,
+    consumers: Sequence[Consumer],
+    projections: Iterable[HostedProjection],
+    target: Callable[[str], Database],
+) -> SagaBoard:
+    """Everything an application has of sagas: orchestrated ones, and flows that it follows."""
+    followed: list[tuple[Choreography, Database]] = [
+        (one.choreography, target(one.name)) for one in consumers if isinstance(one, FlowConsumer)
+    ]
+    hosted = ((one.projection, one.database) for one in projections)
+    followed += [(one.choreography, db) for one, db in hosted if isinstance(one, FlowProjection)]
+    flows = [FlowList(one, where, store.registry, store.clock) for one, where in followed]
+    desk, listing = (None, None) if part is None else (part.desk, part.listing)
+    return SagaBoard(desk, listing, flows)

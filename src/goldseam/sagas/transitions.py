@@ -268,8 +268,8 @@ def _succeeded(to: Transition, happened: Succeeded) -> None:
 def _refused(to: Transition, happened: Refused) -> None:
     if not _is_awaited(to, happened):
         return
-    if happened.undoing:  # a compensation may not say no; it is tried again
-        to.attempt_failed(f"refused: {happened.reason}")
+    if happened.undoing:  # a definite no: to try again is of no use
+        to.record(SagaParked(happened.step, f"refused: {happened.reason}"))
     else:
         to.record(StepWasRefused(happened.step, happened.reason))
 
@@ -322,8 +322,9 @@ def _take_answer(to: Transition, name: str, action: Action, said: Answered) -> N
         to.hear(StepWasRefused(name, kind, said=True), said)
     elif yes:
         to.hear(StepUndone(name, said=True), said)
-    else:  # a compensation may not say no; it is tried again
-        to.attempt_failed(f"refused: {kind}")
+    else:  # a definite no: to try again is of no use
+        to.hear(AnswerCameLate(kind), said)
+        to.record(SagaParked(name, f"refused: {kind}"))
 
 
 def _time_passed(to: Transition, _: TimePassed) -> None:
