@@ -18,10 +18,11 @@ from goldseam.consumers.consumer import Consumer
 from goldseam.consumers.modes import DedupTable, EffectivelyOnce, Mode
 from goldseam.database.connection import Parameters
 from goldseam.events.event import Recorded
-from goldseam.events.names import checked_name
+from goldseam.events.names import category_of, checked_name
 from goldseam.projections.connection import ProjectionConnection
 from goldseam.projections.projection import Projection
 from goldseam.sagas.errors import SagaDefinitionError
+from goldseam.sagas.facts import CATEGORY
 from goldseam.sagas.saga import NAME_LENGTH_MAX
 
 WITHIN_SECONDS = 300.0
@@ -190,8 +191,9 @@ class FlowProjection(Projection):
 
 
 async def _note(choreography: Choreography, events: Sequence[Recorded[Any]], db: _Db) -> None:
+    """What an orchestrated saga has heard stands in its stream once more; that is no new event."""
     named = {"table": choreography.table}
-    rows = [_row(choreography, event) for event in events]
+    rows = [_row(choreography, one) for one in events if category_of(one.stream) != CATEGORY]
     await db.execute_many(_EVENT % named, rows)
     await db.execute_many(_FLOW % named, rows)
 

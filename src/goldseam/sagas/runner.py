@@ -126,14 +126,18 @@ class SagaRunner:
 
     def take(self, instance: Instance) -> None:
         """A saga was changed by this process: go on with it, if it is one of ours."""
-        self._remember(instance.id, instance.version)
-        if not instance.state.open or self.ownership.fence_of(slot_of(instance.id)) is None:
-            self._known.pop(instance.id, None)
-            self._due.drop(instance.id)
+        saga = instance.id
+        if self.ownership.fence_of(slot_of(saga)) is None:
+            self._known.pop(saga, None)
+            return  # the index will tell whoever has it, and that may be us a moment later
+        self._remember(saga, instance.version)
+        if not instance.state.open:
+            self._known.pop(saga, None)
+            self._due.drop(saga)
             return
-        self._known[instance.id] = instance
-        if instance.id not in self._at_work:
-            self._schedule(instance.id, instance.state)
+        self._known[saga] = instance
+        if saga not in self._at_work:
+            self._schedule(saga, instance.state)
 
     def _remember(self, saga: str, version: int) -> None:
         self._seen.pop(saga, None)
