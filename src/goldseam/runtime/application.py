@@ -31,7 +31,7 @@ from goldseam.runtime.projecting import (
     source_for,
 )
 from goldseam.runtime.river import Plan, River
-from goldseam.runtime.sagas import SagaPart, SagaPlan, board_of, plan_of
+from goldseam.runtime.sagas import SagaPart, SagaPlan, board_of, keep_counted, plan_of
 from goldseam.runtime.supervisor import Supervisor
 from goldseam.runtime.wiring import open_database, open_store
 from goldseam.sagas.board import SagaBoard
@@ -200,28 +200,15 @@ class Goldseam:
             )
             if self._sagas is not None:
                 self._sagas.open(self._store)
-            if self.broker_url is not None and self._needs_river:
+            if self.broker_url is not None and self._parts:  # who only reads needs no broker
                 self.river = self._make_river(self.broker_url)
             for projection in self._declared.values():
                 await self._host(projection)
-            if "projections" in self._parts:
-                self._start()
-            if self.river is not None and "relay" in self._parts:
-                await self.river.start_relay(self._supervisor)
-            if self.river is not None and "consumers" in self._parts:
-                await self.river.start_consumers(self._supervisor)
-            if self._sagas is not None and "sagas" in self._parts:
-                holder = self._new_id().hex()
-                self._sagas.start(self._store, self._clock, self._supervisor, holder)
+            await self._start()
         except BaseException:
             await self.close()
             raise
         return self
-
-    @property
-    def _needs_river(self) -> bool:
-        """Who only reads and steers has no business at the broker."""
-        return bool(self._parts)
 
     def _make_river(self, url: str) -> River:
         name, shards, routing = self.relaying
@@ -274,7 +261,26 @@ class Goldseam:
             self._databases[url] = open_database(url)
         return self._databases[url]
 
-    def _start(self) -> None:
+    async def _start(self) -> None:
+        """The parts that this process runs."""
+        if "projections" in self._parts:
+            self._start_projections()
+        if self.river is not None and "relay" in self._parts:
+            await self.river.start_relay(self._supervisor)
+        if self.river is not None and "consumers" in self._parts:
+            await self.river.start_consumers(self._supervisor)
+        if "sagas" in self._parts:
+            self._start_sagas()
+
+    def _start_sagas(self) -> None:
+        if self._sagas is not None:
+            holder = self._new_id().hex()
+            self._sagas.start(self.store, self._clock, self._supervisor, holder)
+        if self.saga_list.definitions:
+            counting = keep_counted(self.saga_list, self._supervisor)
+            self._supervisor.start("saga counts", counting)
+
+    def _start_projections(self) -> None:
         start, supervisor = self._supervisor.start, self._supervisor
         for name, hosted in self.projections.items():
             start(f"projection {name}", hosted.runner.run)

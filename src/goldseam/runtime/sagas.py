@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 
 from goldseam.consumers.consumer import Consumer
 from goldseam.database.connection import Database
-from goldseam.errors import InvalidInput
+from goldseam.errors import InvalidInput, StoreUnavailable
 from goldseam.projections.hosted import HostedProjection
 from goldseam.resilience.clock import Clock
 from goldseam.runtime.supervisor import Supervisor
@@ -23,12 +24,15 @@ from goldseam.sagas.mailbox import SagaMailbox
 from goldseam.sagas.ownership import LEASE_SECONDS
 from goldseam.sagas.runner import SagaRunner
 from goldseam.sagas.saga import Saga
+from goldseam.sagas.state import OPEN
 from goldseam.store.event_store import EventStore
 from goldseam.telemetry.signals import signals
 
 GROUP = "saga-answers"
 COUNT_SECONDS = 2.0
-"""How often open and parked sagas are counted."""
+"""How often open, parked and overdue sagas are counted."""
+
+_log = logging.getLogger("goldseam.runtime")
 
 
 class SagaPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,32 +124,11 @@ class SagaPart:
             lease_seconds=self.plan.lease_seconds,
         )
         supervisor.start("sagas", self._runner.run)
-        supervisor.start("saga counts", self._keep_counted(supervisor))
-
-    def _keep_counted(self, supervisor: Supervisor) -> Callable[[], Coroutine[Any, Any, None]]:
-        async def job() -> None:
-            while not supervisor.stopping.is_set():
-                await self._count()
-                await supervisor.rest(COUNT_SECONDS)
-
-        return job
-
-    async def _count(self) -> None:
-        totals = {one.name: {"open": 0, "parked": 0} for one in self.plan.definitions}
-        for definition, _, status, count in await self.listing.counts():
-            total = totals.setdefault(definition, {"open": 0, "parked": 0})
-            if status in ("running", "compensating"):
-                total["open"] += count
-            elif status == "parked":
-                total["parked"] += count
-        for definition, total in totals.items():
-            signals.gauge("goldseam_sagas_open", total["open"], saga=definition)
-            signals.gauge("goldseam_sagas_parked", total["parked"], saga=definition)
 
     async def settled(self) -> bool:
         """Whether no saga has anything to do or to wait for; the index must be caught up."""
         found = await self.listing.counts()
-        return not any(status in ("running", "compensating") for _, _, status, _ in found)
+        return not any(status in OPEN for _, _, status, _ in found)
 
     def stop(self) -> None:
         """Finish the steps that are under way."""
@@ -173,3 +156,32 @@ def board_of(
     flows = [FlowList(one, where, store.registry, store.clock) for one, where in followed]
     desk, listing = (None, None) if part is None else (part.desk, part.listing)
     return SagaBoard(desk, listing, flows)
+
+
+def keep_counted(
+    board: SagaBoard, supervisor: Supervisor
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    """A job that keeps the gauges of open, parked and overdue sagas true."""
+
+    async def job() -> None:
+        while not supervisor.stopping.is_set():
+            try:
+                await count(board)
+            except StoreUnavailable:
+                _log.debug("sagas cannot be counted: the store is away")
+            await supervisor.rest(COUNT_SECONDS)
+
+    return job
+
+
+async def count(board: SagaBoard) -> None:
+    """Count what is open, parked, overdue, once."""
+    totals = {name: {"open": 0, "parked": 0} for name, _, _ in board.definitions}
+    for definition, _, status, number in await board.counts():
+        total = totals.setdefault(definition, {"open": 0, "parked": 0})
+        key = "open" if status in OPEN else status
+        total[key] = total.get(key, 0) + number
+    for definition, total in totals.items():
+        signals.gauge("goldseam_sagas_open", total["open"], saga=definition)
+        signals.gauge("goldseam_sagas_parked", total["parked"], saga=definition)
+    await board.overdue()
