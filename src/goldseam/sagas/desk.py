@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
-from goldseam.errors import CommitUnknown, VersionConflict
+from goldseam.errors import CommitUnknown, InvalidInput, VersionConflict
 from goldseam.events.event import Metadata, NewEvent, Recorded
 from goldseam.events.names import checked_name, stream_name
 from goldseam.leadership.fencing import Fence
@@ -22,12 +22,13 @@ from goldseam.resilience.pause import Pause, jittered_pause
 from goldseam.sagas import semantic_locks
 from goldseam.sagas.errors import SagaDefinitionError, SagaExists, UnknownDefinition, UnknownSaga
 from goldseam.sagas.facts import CATEGORY, SagaStarted, known_to
-from goldseam.sagas.saga import Command, Saga
+from goldseam.sagas.saga import Saga
 from goldseam.sagas.state import ENDED, SagaState, fold
 from goldseam.sagas.transitions import (
     Answered,
     AskedToCompensate,
     AskedToRetry,
+    Asking,
     Began,
     DoneByHand,
     Happened,
@@ -42,6 +43,9 @@ ATTEMPTS = 20
 """How often a change is decided anew when others keep being faster."""
 
 UNKNOWN_ATTEMPTS = 5
+KEY = "idempotency_key"
+"""Where in a command's metadata.extra its service finds the key: the same on every attempt."""
+
 SEPARATOR = "/"
 """Between the definition's name and the rest of a saga's id: ``fulfilment/order-17``."""
 
@@ -111,13 +115,17 @@ class Sagas:
         full = checked_name("saga", f"{saga.name}{SEPARATOR}{key}")
         metadata = Metadata(correlation=full, causation=causation, actor=actor)
         fresh = Instance(full, saga, SagaState(), 0, metadata)
-        try:
-            return await self._attempt(fresh, Began(data, tuple(locks)), None)
-        except VersionConflict:
-            found = await self._found(full, data)
-            if found is None:  # somebody was faster with a lock
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
                 return await self._attempt(fresh, Began(data, tuple(locks)), None)
-            return found
+            except VersionConflict:
+                found = await self._found(full, data)
+                if found is not None:
+                    return found
+                if attempt == ATTEMPTS:
+                    raise
+                await self._pause(attempt)  # somebody was faster with a lock
+        raise AssertionError("unreachable")
 
     async def _found(self, saga: str, data: object) -> Instance | None:
         try:
@@ -269,15 +277,7 @@ class Sagas:
         actor: str | None = None,
     ) -> Instance:
         metadata = instance.metadata
-        to = Transition(
-            instance.saga,
-            instance.id,
-            instance.state,
-            self.clock.now_us(),
-            self._random.random,
-            metadata,
-        )
-        follow(to, happened)
+        to = self._follow(instance, happened)
         if not to.facts:
             return instance
         if causation or actor:
@@ -286,8 +286,14 @@ class Sagas:
                 causation=causation or metadata.causation,
                 actor=actor or metadata.actor,
             )
-        writes = self._writes(instance, to, metadata) + await self._locks(instance, to, happened)
-        position = await self._append(writes, fence)
+        locks = await self._locks(instance, to, happened)
+        try:
+            position = await self._append(self._writes(instance, to, metadata) + locks, fence)
+        except InvalidInput as error:
+            if not to.commands:
+                raise
+            to = self._follow(instance, happened, unsendable=error)
+            position = await self._append(self._writes(instance, to, metadata) + locks, fence)
         self._say(instance, to)
         changed = Instance(
             instance.id,
@@ -301,6 +307,21 @@ class Sagas:
             self.on_change(changed)
         return changed
 
+    def _follow(
+        self, instance: Instance, happened: Happened, *, unsendable: Exception | None = None
+    ) -> Transition:
+        to = Transition(
+            instance.saga,
+            instance.id,
+            instance.state,
+            self.clock.now_us(),
+            self._random.random,
+            instance.metadata,
+            unsendable,
+        )
+        follow(to, happened)
+        return to
+
     def _writes(self, instance: Instance, to: Transition, metadata: Metadata) -> list[StreamEvents]:
         own = [
             NewEvent(fact, event_id or UUID(bytes=self._new_id()), metadata)
@@ -308,9 +329,7 @@ class Sagas:
         ]
         writes: list[StreamEvents] = [(stream_of(instance.id), instance.version, own)]
         cause = str(own[-1].id)
-        for command, event_id in to.commands:
-            writes.append(_asking(command, event_id, instance.id, cause))
-        return writes
+        return writes + [_asking(one, instance.id, cause) for one in to.commands]
 
     async def _locks(
         self, instance: Instance, to: Transition, happened: Happened
@@ -373,7 +392,8 @@ def saga_of(stream: str) -> str:
     return stream.partition("-")[2]
 
 
-def _asking(command: Command, event_id: UUID, saga_id: str, cause: str) -> StreamEvents:
-    extra = {"saga": saga_id}
+def _asking(one: Asking, saga_id: str, cause: str) -> StreamEvents:
+    """The command's own write; its service finds the idempotency key beside it."""
+    extra = {"saga": saga_id, KEY: one.key}
     metadata = Metadata(correlation=saga_id, causation=cause, extra=extra)
-    return (command.stream, ANY, [NewEvent(command.event, event_id, metadata)])
+    return (one.command.stream, ANY, [NewEvent(one.command.event, one.event_id, metadata)])

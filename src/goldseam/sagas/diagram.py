@@ -41,7 +41,7 @@ def looks_of(saga: Saga[Any], state: SagaState) -> Looks:
     """What a saga has done, what it is at, what it has undone."""
     current = state.doing(saga)
     steps: dict[str, Look] = {}
-    for index, name in enumerate(saga.order):
+    for index, name in enumerate(saga.step_names):
         if index < state.step:
             steps[name] = "done"
         elif name == current and state.status == "running":
@@ -49,7 +49,7 @@ def looks_of(saga: Saga[Any], state: SagaState) -> Looks:
     undo: dict[str, Look] = {}
     if state.status in ("compensating", "parked", "compensated"):
         left = set(state.undo)
-        for name in saga.order[: state.step + 1]:
+        for name in saga.step_names[: state.step + 1]:
             if saga.steps[name].undo is not None and name in steps and name not in left:
                 undo[name] = "undone"
         if current is not None:
@@ -62,7 +62,7 @@ def mermaid(saga: Saga[Any], looks: Looks | None = None) -> str:
     looks = looks or Looks()
     lines = ["flowchart LR", "  start([start])"]
     before = "start"
-    for name in saga.order:
+    for name in saga.step_names:
         lines.append(f'  {name}["{name}"]')
         lines.append(f"  {before} --> {name}")
         before = name
@@ -81,7 +81,7 @@ def mermaid(saga: Saga[Any], looks: Looks | None = None) -> str:
 
 def _mermaid_way_back(saga: Saga[Any]) -> list[str]:
     lines: list[str] = []
-    undone = [name for name in saga.order if saga.steps[name].undo is not None]
+    undone = [name for name in saga.step_names if saga.steps[name].undo is not None]
     for name in undone:
         action = saga.steps[name].undo
         assert action is not None
@@ -168,10 +168,10 @@ def svg(saga: Saga[Any], looks: Looks | None = None) -> str:
     """The saga as SVG: steps above, compensations below."""
     looks = looks or Looks()
     undoing = [one.undo.method.__name__ for one in saga.steps.values() if one.undo is not None]
-    picture, middle = _Picture([*saga.order, *undoing]), _HEIGHT / 2
+    picture, middle = _Picture([*saga.step_names, *undoing]), _HEIGHT / 2
     picture.box(picture.x(0), _y(0), "start", round_=True)
-    last = len(saga.order) + 1
-    for column, name in enumerate(saga.order, 1):
+    last = len(saga.step_names) + 1
+    for column, name in enumerate(saga.step_names, 1):
         picture.arrow(picture.x(column) - _GAP, _y(0) + middle, picture.x(column), _y(0) + middle)
         picture.box(picture.x(column), _y(0), name, looks.steps.get(name, ""))
     picture.arrow(picture.x(last) - _GAP, _y(0) + middle, picture.x(last), _y(0) + middle)
@@ -186,7 +186,7 @@ def _svg_way_back(picture: _Picture, saga: Saga[Any], looks: Looks) -> None:
     ended = "undone" if looks.ended == "compensated" else ""
     picture.box(picture.x(0), _y(1), "compensated", ended, round_=True)
     left = picture.x(0) + picture.width
-    for column, name in enumerate(saga.order, 1):
+    for column, name in enumerate(saga.step_names, 1):
         action = saga.steps[name].undo
         if action is None:
             continue

@@ -53,7 +53,10 @@ UPDATE {saga_index} SET
             CASE WHEN status = 'parked' THEN 'compensating' ELSE status END
         ELSE :status END,
     step = CASE WHEN :step = '' THEN step ELSE :step END,
-    undoing = :undoing, attempt = :attempt, asked = :asked, due_us = :due_us,
+    undoing = CASE WHEN :changed = 0 THEN undoing ELSE :undoing END,
+    attempt = CASE WHEN :changed = 0 THEN attempt ELSE :attempt END,
+    asked = CASE WHEN :changed = 0 THEN asked ELSE :asked END,
+    due_us = CASE WHEN :changed = 0 THEN due_us ELSE :due_us END,
     error = CASE WHEN :error = '' THEN error ELSE :error END,
     updated_us = :updated_us, stream_version = :stream_version
 WHERE saga = :saga
@@ -66,7 +69,10 @@ def slot_of(saga: str) -> int:
 
 
 class _Row(msgspec.Struct):
-    """What a batch changes in one saga's row; empty texts stay as they are."""
+    """What a batch changes in one saga's row; empty texts stay as they are.
+
+    ``changed`` 0: nothing but late answers, which move nothing.
+    """
 
     saga: str
     slot: int = 0
@@ -82,6 +88,7 @@ class _Row(msgspec.Struct):
     started_us: int = 0
     updated_us: int = 0
     stream_version: int = 0
+    changed: int = 1
 
 
 class SagaIndex(Projection):
@@ -119,7 +126,7 @@ class SagaIndex(Projection):
             saga = saga_of(event.stream)
             row = rows.get(saga)
             if row is None:
-                row = rows[saga] = _Row(saga)
+                row = rows[saga] = _Row(saga, changed=0)
             row.updated_us, row.stream_version = event.recorded_us, event.version
             _take(row, event)
         begun = [msgspec.structs.asdict(row) for row in rows.values() if row.definition]
@@ -133,6 +140,7 @@ def _take(row: _Row, event: Recorded[Any]) -> None:
     if isinstance(fact, AnswerCameLate):
         return
     row.attempt = row.asked = row.due_us = 0
+    row.changed = 1
     match fact:
         case SagaStarted():
             row.slot, row.started_us = slot_of(row.saga), event.recorded_us
@@ -161,6 +169,7 @@ def _take_turn(row: _Row, fact: object) -> None:
             row.status, row.error = "compensating", f"undone for {fact.by}: {fact.reason}"
         case SagaParked():
             row.status, row.step, row.error = "parked", fact.step, fact.error
+            row.undoing = 1
         case SagaRetried():
             row.status = {"": UNPARKED, "parked": "compensating"}.get(row.status, row.status)
         case SagaCompleted():

@@ -110,7 +110,9 @@ class SagaList:
             return SagaStory(_row(found[0]), (), (), {}, happened)
         results = {name: _shown(one) for name, one in instance.state.results.items()}
         row = row_of(instance, stream)
-        return SagaStory(row, instance.saga.order, tuple(instance.state.undo), results, happened)
+        return SagaStory(
+            row, instance.saga.step_names, tuple(instance.state.undo), results, happened
+        )
 
     async def _fetch(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         sql = statements(PACKAGE, self._database.dialect)[name]

@@ -273,7 +273,8 @@ class SagaRunner:
             return await self._write(instance, happened, fence)
         except InvalidInput as error:  # the result cannot be stored: as good as no answer
             undoing = instance.state.status == "compensating"
-            failed = Failed(name, failure_text(error, instance.state), undoing)
+            text = failure_text(error, instance.state)
+            failed = Failed(name, text, undoing, instance.state.attempt + 1)
             return await self._write(instance, failed, fence)
 
     async def _call(self, instance: Instance, name: str, action: Action) -> Happened:
@@ -284,11 +285,13 @@ class SagaRunner:
                 result = await action.method(instance.saga, state.data, call)
         except StepRefused as error:
             return Refused(name, error.reason, undoing)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             text = failure_text(error, state)
             if isinstance(error, action.refused):
                 return Refused(name, text, undoing)
-            return Failed(name, text, undoing)
+            return Failed(name, text, undoing, call.attempt)
         return Succeeded(name, result, self._desk.is_event(result), undoing)
 
     async def _write(self, instance: Instance, happened: Happened, fence: Fence) -> Instance:
@@ -323,3 +326,9 @@ class SagaRunner:
                 step,
                 after.state.error.partition(":")[0],
             )
+
+
+def _is_cancelled() -> bool:
+    """Whether it is this task that was cancelled, and not something inside of a step."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -22,6 +22,9 @@ UNDO_ATTEMPTS = 10
 NAME_LENGTH_MAX = 60
 STEPS_MAX = 100
 
+RESERVED = frozenset({"name", "version", "steps", "step_names", "answers"})
+"""What no step can be called: a saga has it already."""
+
 Kinds = type | tuple[type, ...]
 
 
@@ -207,11 +210,13 @@ class Saga(Generic[D]):
             )
         for one in self.steps.values():
             self._check(one)
-        self.order = tuple(self.steps)
-        """The names of the steps in order."""
+        self.step_names = tuple(self.steps)
+        """The names of the steps in their order."""
 
     def _check(self, one: Step) -> None:
         where = f"saga {self.name!r}, step {one.name!r}"
+        if one.name in RESERVED:
+            raise SagaDefinitionError(f"{where}: the name is taken by Saga itself; take another")
         if one.undo is None and not one.nothing_to_undo:
             raise SagaDefinitionError(
                 f"{where} has no compensation; mark one with @{one.name}.compensation(), or say "

@@ -38,7 +38,8 @@ class SagaState(msgspec.Struct):
 
     ``attempt`` counts the failed attempts at what it is doing now. ``asked``: a command is out,
     and ``due_us`` is when its answer is late; otherwise ``due_us`` is when it goes on. ``undo``:
-    the steps that are still to be undone, the next one first. ``heard``: the ids of what services
+    the steps that are still to be undone, the next one first. ``retried``: how often somebody has
+    asked for what failed to be tried again. ``heard``: the ids of what services
     have said: to hear it twice is to hear it once.
     """
 
@@ -53,6 +54,7 @@ class SagaState(msgspec.Struct):
     due_us: int = 0
     undo: list[str] = []
     error: str = ""
+    retried: int = 0
     heard: set[UUID] = set()
     locks: tuple[str, ...] = ()
     awaiting: Literal["", "data", "late"] | tuple[str] = ""
@@ -66,7 +68,7 @@ class SagaState(msgspec.Struct):
     def doing(self, saga: Saga[Any]) -> str | None:
         """The step that it is at, forwards or backwards; None when it has ended."""
         if self.status == "running":
-            return saga.order[self.step] if self.step < len(saga.order) else None
+            return saga.step_names[self.step] if self.step < len(saga.step_names) else None
         return self.undo[0] if self.undo else None
 
 
@@ -114,6 +116,7 @@ def evolve(  # noqa: C901, PLR0912 -- one case for each kind of fact
             state.status, state.error = "parked", error
         case SagaRetried():
             _go_on(state)
+            state.retried += 1
             state.status = "compensating" if state.status == "parked" else state.status
         case SagaCompleted():
             state.status = "completed"
@@ -130,7 +133,7 @@ def _go_on(state: SagaState) -> None:
 def _turn_back(saga: Saga[Any], state: SagaState, why: str, *, with_current: bool) -> None:
     """Undo what has, or may have, taken effect; the newest first."""
     _go_on(state)
-    begun = saga.order[: state.step + with_current]
+    begun = saga.step_names[: state.step + with_current]
     state.undo = [name for name in reversed(begun) if saga.steps[name].undo is not None]
     state.status, state.error = "compensating", why
 

@@ -36,6 +36,8 @@ from goldseam.sagas.saga import Action, Call, Command, Retry, Saga
 from goldseam.sagas.state import SagaState, evolve
 
 NO_ANSWER = "no answer in time"
+DOUBLINGS_MAX = 60
+"""A pause has reached any bound by then, and the number is still one."""
 
 
 class Began(msgspec.Struct, frozen=True):
@@ -63,11 +65,15 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """A call has failed, or not returned in time: nobody knows whether it took effect."""
+    """A call has failed, or not returned in time: nobody knows whether it took effect.
+
+    ``attempt``: which one it was, so that to say it twice is to say it once; 0: the current one.
+    """
 
     step: str
     error: str
     undoing: bool = False
+    attempt: int = 0
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -120,8 +126,19 @@ Happened = (
 )
 
 
+class Asking(msgspec.Struct, frozen=True):
+    """A command that leaves, the id of its event, and the idempotency key for the service."""
+
+    command: Command
+    event_id: UUID
+    key: str
+
+
 class Transition:
-    """The facts and commands that follow from one happening, and the state after them."""
+    """The facts and commands that follow from one happening, and the state after them.
+
+    ``unsendable``: why the command that would leave now cannot be stored; its attempt has failed.
+    """
 
     def __init__(
         self,
@@ -131,14 +148,16 @@ class Transition:
         now_us: int,
         jitter: Callable[[], float],
         metadata: Metadata,
+        unsendable: Exception | None = None,
     ) -> None:
         self.saga, self.id, self.now_us = saga, saga_id, now_us
         self.state = copy.copy(state)
         self.state.results, self.state.heard = dict(state.results), set(state.heard)
         self.facts: list[tuple[object, UUID | None]] = []
         """With the id that an event must have, where it matters."""
-        self.commands: list[tuple[Command, UUID]] = []
+        self.commands: list[Asking] = []
         self._jitter, self._metadata = jitter, metadata
+        self._unsendable = unsendable
 
     def record(self, *facts: object) -> None:
         """These have happened."""
@@ -159,7 +178,7 @@ class Transition:
         state = self.state
         if not state.open or state.asked or state.due_us > self.now_us:
             return
-        if state.status == "running" and state.step == len(self.saga.order):
+        if state.status == "running" and state.step == len(self.saga.step_names):
             self.record(SagaCompleted())
         elif state.status == "compensating" and not state.undo:
             self.record(SagaCompensated())
@@ -173,6 +192,9 @@ class Transition:
         attempt = self.state.attempt + 1
         undoing = self.state.status == "compensating"
         call = call_of(self.saga, self.id, self.state, self._metadata)
+        if self._unsendable is not None:  # what follows from it is for the next transition
+            self.attempt_failed(failure_text(self._unsendable, self.state))
+            return
         try:
             command = action.command(self.saga, self.state.data, call)
         except Exception as error:  # nothing has left; what can be, is tried again
@@ -180,7 +202,8 @@ class Transition:
             self.settle()
             return
         due_us = self.now_us + int(action.timeout_seconds * MICROSECONDS_PER_SECOND)
-        self.commands.append((command, command_id(call.key, attempt)))
+        event_id = command_id(call.key, attempt, self.state.retried)
+        self.commands.append(Asking(command, event_id, call.key))
         self.record(StepAsked(name, attempt, due_us, undoing))
 
     # ------------------------------------------------------------------ what failed
@@ -199,7 +222,8 @@ class Transition:
             self.record(StepGivenUp(name, error))
 
     def _pause_us(self, retry: Retry, attempt: int) -> int:
-        longest = min(retry.first_seconds * 2 ** (attempt - 1), retry.longest_seconds)
+        doublings = min(attempt - 1, DOUBLINGS_MAX)
+        longest = min(retry.first_seconds * 2**doublings, retry.longest_seconds)
         return int(longest * (0.5 + 0.5 * self._jitter()) * MICROSECONDS_PER_SECOND)
 
 
@@ -227,9 +251,13 @@ def failure_text(error: BaseException, state: SagaState) -> str:
     return f"{type(error).__name__}: {without_values_of(error, said)}".rstrip(": ")
 
 
-def command_id(key: str, attempt: int) -> UUID:
-    """The id of a command's event: made again, it is the same event."""
-    return uuid5(NAMESPACE_URL, f"goldseam:saga-command:{key}#{attempt}")
+def command_id(key: str, attempt: int, retried: int = 0) -> UUID:
+    """The id of a command's event: made again, it is the same event.
+
+    Attempts count from 1 again after each retry that a human asked for; those are new commands.
+    """
+    number = f"{retried}.{attempt}" if retried else f"{attempt}"
+    return uuid5(NAMESPACE_URL, f"goldseam:saga-command:{key}#{number}")
 
 
 def follow(transition: Transition, happened: Happened) -> None:
@@ -275,14 +303,15 @@ def _refused(to: Transition, happened: Refused) -> None:
 
 
 def _failed(to: Transition, happened: Failed) -> None:
-    if _is_awaited(to, happened):
+    is_current = happened.attempt in (0, to.state.attempt + 1)
+    if is_current and _is_awaited(to, happened):
         to.attempt_failed(happened.error)
 
 
 def _answered(to: Transition, happened: Answered) -> None:
     if happened.event_id in to.state.heard:
         return
-    if to.state.open and to.state.asked:
+    if to.state.open and (to.state.asked or to.state.attempt):  # late is better than once more
         name, action = doing(to.saga, to.state)
         if _is_answer(to, happened, action):
             _take_answer(to, name, action, happened)
@@ -294,24 +323,27 @@ def _is_answer(to: Transition, happened: Answered, action: Action) -> bool:
     """Whether it is what the saga waits for, and not the answer to an older command of its own."""
     if not isinstance(happened.data, (*action.done, *action.refused)):
         return False
-    key = call_of(to.saga, to.id, to.state, Metadata()).key
-    return happened.cause not in _commands_of(to) - _ids(key, action)
+    if happened.cause is None:
+        return True
+    own = _ids(call_of(to.saga, to.id, to.state, Metadata()).key, action, to.state.retried)
+    return happened.cause in own or happened.cause not in _commands_of(to)
 
 
 def _commands_of(to: Transition) -> set[str]:
-    """The ids of all commands that this saga may ever send."""
+    """The ids of all commands that this saga may have sent."""
     found: set[str] = set()
     for name, one in to.saga.steps.items():
-        found |= _ids(f"{to.id}/{name}", one.act)
+        found |= _ids(f"{to.id}/{name}", one.act, to.state.retried)
         if one.undo is not None:
-            found |= _ids(f"{to.id}/{name}/undo", one.undo)
+            found |= _ids(f"{to.id}/{name}/undo", one.undo, to.state.retried)
     return found
 
 
-def _ids(key: str, action: Action) -> set[str]:
+def _ids(key: str, action: Action, retried: int) -> set[str]:
     if not action.asks:
         return set()
-    return {str(command_id(key, n)) for n in range(1, action.retry.attempts + 1)}
+    attempts, rounds = range(1, action.retry.attempts + 1), range(retried + 1)
+    return {str(command_id(key, n, round_)) for n in attempts for round_ in rounds}
 
 
 def _take_answer(to: Transition, name: str, action: Action, said: Answered) -> None:
