@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from goldseam.consumers.modes import EffectivelyOnce
+from tests.acceptance.commands import APP as RIVER
+from tests.acceptance.commands import Place
 from tests.support.consumers import TOPIC, facts, of_mode
 from tests.support.river import ROOT, drain, river, send, target
 
@@ -88,3 +90,16 @@ async def test_manifest_never_asks_for_more_replicas_than_partitions(folder: Pat
 async def test_an_unknown_consumer_is_a_usage_error(folder: Path) -> None:
     """With the names there are."""
     assert "balances" in _run(folder, "lag", "nobody", "--app", APP, code=2)
+
+
+def test_an_application_knows_its_broker_and_its_target(tmp_path: Path) -> None:
+    """`--app` of an application is enough; an explicit --store is still heard."""
+    place = Place(tmp_path, "sqlite:///broker.db")
+    place.order(6)
+    place("run", RIVER, "--once")
+    (found,) = place("consumers", "list", "--app", RIVER, "--json").json
+    assert 6 == sum(max(0, one["next_offset"]) for one in found["partitions"])
+    (behind,) = place("consumers", "lag", "--app", RIVER, "--over", "0.1", "--json").json
+    assert 0 == behind["records"]
+    elsewhere = ("consumers", "list", "--app", RIVER, "--store", "sqlite:///other.db", "--json")
+    assert {"-"} == {one["holder"] for one in place(*elsewhere).json[0]["partitions"]}

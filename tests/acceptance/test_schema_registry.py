@@ -92,6 +92,20 @@ def test_register_get_and_look_up(client: SchemaRegistryClient) -> None:
     assert 1 == client.lookup_schema("Deposit", as_schema(V1)).version
 
 
+def test_a_guid_from_a_record_leads_to_its_schema(client: SchemaRegistryClient) -> None:
+    """As Confluent's deserializer asks for it; the same schema has it under every subject."""
+    first = client.register_schema_full_response("Deposit", as_schema(V1))
+    second = client.register_schema_full_response("Other", as_schema(V1))
+    assert first.guid == second.guid is not None
+    client.clear_caches()
+    assert V1 == json.loads(client.get_schema_by_guid(first.guid).schema_str)
+    assert first.guid == client.get_version("Deposit", 1).guid
+    for unknown in ("00000000-0000-0000-0000-000000000005", "no-guid"):
+        with pytest.raises(SchemaRegistryError) as refused:
+            client.get_schema_by_guid(unknown)
+        assert 40403 == refused.value.error_code
+
+
 def test_compatibility_and_its_levels(client: SchemaRegistryClient) -> None:
     """A rename is refused while the level asks for more than nothing."""
     client.register_schema("Deposit", as_schema(V1))

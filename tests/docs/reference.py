@@ -45,14 +45,17 @@ def cli_page() -> str:
         "# The command line\n",
         (
             '`pip install "goldseam[cli]"` brings it. The store is `--store URL` or'
-            " `GOLDSEAM_STORE`, for example `sqlite:///shop.db` or `postgresql://user@host/db?schema=shop`."
+            " `GOLDSEAM_STORE`, for example `sqlite:///shop.db` or `postgresql://user@host/db?schema=shop`;"
+            " the broker `--broker URL` or `GOLDSEAM_BROKER`, `kafka://host:9092` or"
+            " `sqlite:///broker.db`. Commands that name an application take both from it."
             " `--json` prints one JSON document. Results go to stdout, everything else to stderr;"
             " passwords of URLs are never printed.\n"
         ),
         (
             "| Exit code | Meaning |\n| :--- | :--- |\n| 0 | done, nothing wrong |\n"
             "| 1 | it ran and found problems |\n| 2 | wrong usage |\n"
-            "| 3 | the store cannot be reached |\n| 4 | the store refused; nothing was written |\n"
+            "| 3 | the store or the broker cannot be reached |\n"
+            "| 4 | refused; nothing was written |\n"
         ),
     ]
     for context, command in commands():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 import types
 from pathlib import Path
 
 import pytest
+
+from goldseam import Goldseam
+from goldseam.runtime.reconciling import reconcile_application
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -15,7 +19,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 async def test_the_snippets_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an empty folder, one after another, as a reader types them."""
+    """In an empty folder, one after another, as a reader types them; then `goldseam run`."""
     from goldseam.events.registry import registry
 
     monkeypatch.chdir(tmp_path)
@@ -28,8 +32,16 @@ async def test_the_snippets_run_in_order(tmp_path: Path, monkeypatch: pytest.Mon
         if started is not None:
             await started
 
-    assert 2 == len(SNIPPETS)
+    assert 3 == len(SNIPPETS)
     assert [("account-1", 100)] == room["rows"]
+    app = room["app"]
+    assert isinstance(app, Goldseam)
+    async with app, asyncio.timeout(60):
+        while not await app.caught_up():  # noqa: ASYNC110 -- as `goldseam run bank:app --once`
+            await asyncio.sleep(0.05)
+        receipts = await app.target("receipts").fetch("SELECT cents FROM receipts")
+    assert [50, 50] == [cents for (cents,) in receipts]
+    assert (await reconcile_application(app.steering())).balanced
 
 
 def test_the_first_snippet_is_twenty_lines() -> None:

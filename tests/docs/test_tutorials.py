@@ -45,7 +45,7 @@ async def run_page(text: str, name: str) -> dict[str, Any]:
 
 def test_there_are_tutorials() -> None:
     """An empty folder, or a page without code, would let the other tests pass for nothing."""
-    assert 3 == len(TUTORIALS)
+    assert 4 == len(TUTORIALS)
     assert all(len(blocks(page.read_text("utf-8"))) >= 5 for page in TUTORIALS)
 
 

@@ -12,10 +12,12 @@ import click
 import msgspec
 
 from goldseam.broker.port import Admin, Broker
+from goldseam.cli.applications import application
 from goldseam.cli.console import PROBLEMS, json_option, run, show_json, show_table
 from goldseam.governance.broker_capacity import Capacity, capacity, look
 from goldseam.governance.broker_check import Finding, Needs, check_broker
 from goldseam.outbox.topics import TOPIC_PARTITIONS, make_topics
+from goldseam.runtime.broker_needs import needs_of
 from goldseam.runtime.brokers import open_broker
 from goldseam.runtime.settings import BROKER_VARIABLE, broker_url
 
@@ -38,26 +40,41 @@ def broker_options(function: F) -> F:
 
 @group.command()
 @broker_options
+@click.option(
+    "--app",
+    "app_path",
+    metavar="MODULE:APP",
+    help="Hold retention against the lag and the memory of this application's consumers.",
+)
 @click.option("--topic", "topics", multiple=True, help="These topics only; all unless said.")
 @click.option("--dedup-days", type=float, help="How long consumers remember event ids.")
-@click.option("--lag-seconds", type=float, default=0.0, help="How far the slowest is behind.")
+@click.option("--lag-seconds", type=float, default=0.0, help="How far the slowest one is behind.")
+@click.option("--free-bytes", type=click.IntRange(0), help="Free space of the fullest disk.")
+@click.option("--disk-bytes", type=click.IntRange(1), help="The size of that disk.")
 @click.option("--development", is_flag=True, help="A broker without copies is fine.")
 def check(
-    broker: str | None, as_json: bool, topics: tuple[str, ...], dedup_days: float | None,
-    lag_seconds: float, development: bool,
+    broker: str | None, as_json: bool, app_path: str | None, topics: tuple[str, ...],
+    dedup_days: float | None, lag_seconds: float, free_bytes: int | None, disk_bytes: int | None,
+    development: bool,
 ) -> None:  # fmt: skip
     """Judge replication, acknowledgement, elections and retention. Exit code 1: errors."""
+    if (free_bytes is None) != (disk_bytes is None):
+        raise click.UsageError("--free-bytes and --disk-bytes belong together: see `df -B1`")
+    app = None if app_path is None else application(app_path)
     needs = Needs(
         topics=topics,
         dedup_seconds=None if dedup_days is None else dedup_days * SECONDS_PER_DAY,
         lag_seconds=lag_seconds,
         production=not development,
+        free_bytes=free_bytes,
+        disk_bytes=disk_bytes,
     )
 
     async def work(opened: Broker, admin: Admin) -> list[Finding]:
-        return await check_broker(admin, opened.capabilities, needs)
+        wanted = needs if app is None else await needs_of(app, admin, needs)
+        return await check_broker(admin, opened.capabilities, wanted)
 
-    found = _with(broker, work)
+    found = _with(broker or (None if app is None else app.broker_url), work)
     if as_json:
         show_json(msgspec.to_builtins(found))
     else:
@@ -72,7 +89,13 @@ def check(
 @group.command()
 @click.argument("names", nargs=-1, required=True, metavar="TOPIC...")
 @broker_options
-@click.option("--partitions", type=click.IntRange(1, 1_000), default=TOPIC_PARTITIONS)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 1_000),
+    default=TOPIC_PARTITIONS,
+    show_default=True,
+    help="How many members of a group can share the work; never fewer later.",
+)
 def create(names: Sequence[str], broker: str | None, as_json: bool, partitions: int) -> None:
     """Make topics that `goldseam broker check` passes; those there are left alone."""
 
@@ -100,13 +123,17 @@ def capacity_(
 ) -> None:
     """Days until the disk is full, from measured rates. Exit code 1: too few days are left."""
 
-    async def work(_: Broker, admin: Admin) -> Capacity:
+    async def work(opened: Broker, admin: Admin) -> Capacity:
         topics = await admin.topics()
         names = [name for name in topics if not chosen or name in chosen]
+        click.echo(f"measuring for {over:g} s ...", err=True)
         first = await look(admin, names, time.monotonic())
         await asyncio.sleep(over)
         last = await look(admin, names, time.monotonic())
-        return await capacity(admin, [topics[name] for name in names], first, last, free_bytes)
+        # What is replicated has such a desk; the copies are spread over all of its brokers.
+        brokers = await admin.online() if opened.capabilities.replicated else 1  # type: ignore[attr-defined]
+        some = [topics[name] for name in names]
+        return await capacity(admin, some, first, last, free_bytes, brokers=brokers)
 
     found = _with(broker, work)
     if as_json:

@@ -23,7 +23,6 @@ from goldseam.cli.console import (
     run,
     show_json,
     show_table,
-    store_option,
 )
 from goldseam.cli.consumer_lint import lint
 from goldseam.consumers import claims
@@ -35,8 +34,9 @@ from goldseam.database.connection import Connection, Database
 from goldseam.errors import InvalidInput
 from goldseam.governance.keda import Scaling, lag_threshold, scaled_object
 from goldseam.resilience.clock import SystemClock
+from goldseam.runtime.application import Goldseam
 from goldseam.runtime.brokers import open_broker
-from goldseam.runtime.settings import BROKER_VARIABLE, broker_url
+from goldseam.runtime.settings import BROKER_VARIABLE, STORE_VARIABLE, broker_url
 from goldseam.runtime.wiring import open_database
 
 OVER_SECONDS = 1.0
@@ -55,16 +55,26 @@ _LAG_COLUMNS = (
 def group() -> None:
     """Watch and move consumers. --app module:attribute says where they are declared.
 
-    The attribute is an application, one consumer or a list of them. --store is the database that
-    their effects are in.
+    The attribute is an application, one consumer or a list of them. An application knows its
+    broker and where the effects of its consumers are; for the others give --store and --broker.
     """
 
 
 def app_options(function: F) -> F:
     """``--app``, ``--store``, ``--broker`` and ``--json``."""
-    needed = click.option("--app", "app", required=True, metavar="MODULE:ATTRIBUTE")
-    broker = click.option("--broker", metavar="URL", help=f"The broker; else {BROKER_VARIABLE}.")
-    return needed(store_option(broker(json_option(function))))
+    needed = click.option(
+        "--app", "app", required=True, metavar="MODULE:ATTRIBUTE",
+        help="An application, one consumer or a list of them.",
+    )  # fmt: skip
+    store = click.option(
+        "--store", metavar="URL",
+        help=f"Where their effects are; else as the application says, else {STORE_VARIABLE}.",
+    )  # fmt: skip
+    broker = click.option(
+        "--broker", metavar="URL",
+        help=f"The broker; else the application's, else {BROKER_VARIABLE}.",
+    )  # fmt: skip
+    return needed(store(broker(json_option(function))))
 
 
 @group.command("list")
@@ -76,7 +86,7 @@ def list_(app: str, store: str | None, broker: str | None, as_json: bool) -> Non
     async def work(admin: Admin, database: Database) -> list[dict[str, Any]]:
         return [await _described(one, admin, database) for one in consumers]
 
-    found = _with(store, broker, work)
+    found = _with(*_places(app, store, broker), work)
     if as_json:
         show_json(found)
         return
@@ -116,7 +126,7 @@ def lag(
         last = [await measure(one, admin, database, clock) for one in consumers]
         return [(now, trend(then, now)) for then, now in zip(first, last, strict=True)]
 
-    found = _with(store, broker, work)
+    found = _with(*_places(app, store, broker), work)
     if as_json:
         plain: list[Any] = [
             {**msgspec.to_builtins(one), "trend": msgspec.to_builtins(way)} for one, way in found
@@ -164,13 +174,15 @@ def reset(
         spans = await _spans(consumer, admin, topic, partition)
         wanted = {place: _target(to, span) for place, span in spans.items()}
         if not dry_run:
-            await _move(consumer, admin, database, wanted, source_of(_broker(broker)))
+            await _move(
+                consumer, admin, database, wanted, source_of(_places(app, store, broker)[1])
+            )
         return [
             {"topic": p.topic, "partition": p.number, "from": now.get(p), "to": offset}
             for p, offset in sorted(wanted.items())
         ]
 
-    moved = _with(store, broker, work)
+    moved = _with(*_places(app, store, broker), work)
     if moved is None:
         click.echo(f"goldseam: {name} has members; stop them, then reset", err=True)
         sys.exit(REFUSED)
@@ -200,7 +212,7 @@ def manifest(
     most: int | None,
 ) -> None:
     """A KEDA ScaledObject for NAME: as many members as its lag asks for. JSON, which is YAML."""
-    consumer, url = _named(app, name), _broker(broker)
+    consumer, url = _named(app, name), _broker(broker or _own_broker(app))
 
     async def partitions() -> dict[str, int]:
         opened = open_broker(url)
@@ -269,9 +281,26 @@ def _broker(given: str | None) -> str:
     return url
 
 
-def _with(store: str | None, broker: str | None, work: Work[T]) -> T:
+def _own_broker(app: str) -> str | None:
+    found = loaded(app)
+    return found.broker_url if isinstance(found, Goldseam) else None
+
+
+def _places(app: str, store: str | None, broker: str | None) -> tuple[str, str]:
+    """Where the effects are, and the broker: as said, else as the application says."""
+    found = loaded(app)
+    if store is None and isinstance(found, Goldseam):
+        if len(found.target_urls) > 1:
+            raise click.UsageError(
+                f"the consumers of {app} keep their effects in {len(found.target_urls)} databases; "
+                "give --store URL for the one you mean"
+            )
+        store = next(iter(found.target_urls), None)
+    return required_store(store), _broker(broker or _own_broker(app))
+
+
+def _with(database_url: str, url: str, work: Work[T]) -> T:
     """Run ``work`` with the broker's desk and the consumers' database, both opened and closed."""
-    database_url, url = required_store(store), _broker(broker)
 
     async def inside() -> T:
         database, opened = open_database(database_url), open_broker(url)

@@ -9,18 +9,17 @@ import click
 import msgspec
 
 from goldseam.cli.applications import application
-from goldseam.cli.console import PROBLEMS, json_option, run, show_json, show_table, store_option
+from goldseam.cli.console import PROBLEMS, json_option, run, show_json, show_table
 from goldseam.governance.ledger import NAMED_MAX, Accounts, ConsumerAccounts, Ledger
 from goldseam.runtime.reconciling import reconcile_application
-from goldseam.runtime.settings import BROKER_VARIABLE, broker_url
 
 ALL = 1_000_000_000
 
 
 @click.command()
 @click.argument("app_path", metavar="MODULE:APP")
-@store_option
-@click.option("--broker", metavar="URL", help=f"Another broker; else {BROKER_VARIABLE}.")
+@click.option("--store", metavar="URL", help="Another store than the application names.")
+@click.option("--broker", metavar="URL", help="Another broker than the application names.")
 @click.option("--all", "everything", is_flag=True, help="Name every id, not the first hundred.")
 @json_option
 def command(
@@ -31,7 +30,7 @@ def command(
     Only what the relay has passed is owed; what consumers have not read yet is lag, not loss.
     Exit code 1: something is missing, doubled, altered or out of order, and its id is named.
     """
-    chosen = application(app_path).running(store_url=store, broker=broker_url(broker), parts=())
+    chosen = application(app_path).running(store_url=store, broker=broker, parts=())
     found = run(reconcile_application(chosen, named_max=ALL if everything else NAMED_MAX))
     if as_json:
         show_json({"balanced": found.balanced, **msgspec.to_builtins(found)})
@@ -42,9 +41,9 @@ def command(
 
 def _show(found: Ledger) -> None:
     accounts = found.accounts
-    relayed = f"{accounts.in_log - accounts.kept_inside}"
-    click.echo(f"log up to position {accounts.position}: {accounts.in_log} events")
-    click.echo(f"owed to topics: {relayed}; there: {accounts.on_topics}; {_rest(accounts)}")
+    owed = accounts.in_log - accounts.kept_inside
+    click.echo(f"relayed: {accounts.in_log} event(s), to position {accounts.position} of the log")
+    click.echo(f"owed to topics: {owed}; there: {accounts.on_topics}; {_rest(accounts)}")
     if found.consumers:
         header = ("consumer", "owed", "applied", "parked", "discarded", "waiting", "missing",
                   "doubled")  # fmt: skip

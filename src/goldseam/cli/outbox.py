@@ -1,9 +1,12 @@
-"""``goldseam outbox``: how far the log is relayed; send what waits, forget what was sent."""
+"""``goldseam outbox``: how far a log is relayed; send what waits, forget what was sent."""
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
@@ -18,119 +21,167 @@ from goldseam.cli.console import (
     show_table,
     store_option,
 )  # fmt: skip
-from goldseam.leadership.lease import Leases
+from goldseam.cli.outbox_options import (
+    LOG_RELAY,
+    Asked,
+    asked,
+    asked_broker,
+    opened,
+    relay_options,
+)  # fmt: skip
+from goldseam.database.connection import Database
 from goldseam.outbox import checkpoint
 from goldseam.outbox.prune import KEEP_SECONDS, prune_outbox
 from goldseam.outbox.relay import Relay
-from goldseam.outbox.routing import by_category
-from goldseam.outbox.sources import LogSource, OutboxSource, RelaySource
 from goldseam.outbox.status import RelayStatus, relay_status
-from goldseam.outbox.table import LANES
+from goldseam.outbox.topics import MakesTopics
 from goldseam.resilience.clock import SystemClock, uuid7_bytes
 from goldseam.runtime.brokers import open_broker
-from goldseam.runtime.settings import BROKER_VARIABLE, broker_url
-from goldseam.runtime.wiring import open_store
-from goldseam.store.event_store import EventStore
+from goldseam.runtime.outbox_relay import RELAY, SOURCE, OutboxRelay, prepare_outbox
+from goldseam.runtime.settings import BROKER_VARIABLE
+from goldseam.runtime.wiring import open_database
+
+LOOK_SECONDS = 1.0
+"""How often a failure is looked for and said."""
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+
+broker_option = click.option("--broker", metavar="URL", help=f"The broker; else {BROKER_VARIABLE}.")
+source_option = click.option(
+    "--source", default=SOURCE, show_default=True,
+    help="Names your service in every record of the table, for ever.",
+)  # fmt: skip
 
 
 @click.group()
 def group() -> None:
-    """The relay between the log (or the outbox table) and its topics."""
+    """The relay between a log (or an outbox table) and its topics.
 
-
-def relay_options(function: F) -> F:
-    """``--relay``, ``--table``, ``--store`` and ``--json``."""
-    name = click.option("--relay", default="log", show_default=True, help="The relay's name.")
-    which = click.option(
-        "--table", is_flag=True, help="The outbox table of a CQRS system, not the event log."
-    )
-    return name(which(store_option(json_option(function))))
+    An application's relay runs with `goldseam run MODULE:APP`; the relay of an outbox table with
+    `goldseam outbox run`.
+    """
 
 
 @group.command()
 @relay_options
-@click.option("--max-pending", type=int, help="Exit code 1 when more than this waits.")
+@click.option("--max-pending", type=click.IntRange(min=0), help="Exit code 1 when more waits.")
 def status(
-    relay: str, table: bool, store: str | None, as_json: bool, max_pending: int | None
-) -> None:
+    app_path: str | None, relay: str | None, table: bool, store: str | None, as_json: bool,
+    max_pending: int | None,
+) -> None:  # fmt: skip
     """Each shard: checkpoint, head, what waits and since when, who relays it."""
-
-    async def work(opened: EventStore) -> list[RelayStatus]:
-        clock, database = SystemClock(), opened.database
-        await database.transact(lambda c: checkpoint.apply_tables(c, clock))
-        await Leases(database, clock).prepare()
-        source = _source(opened, "", table)
-        shards = await _shards(opened, relay, table)
-        return [
-            await relay_status(relay, source, database, clock, shard, shards)
-            for shard in range(shards)
-        ]
-
-    found = run(_with(store, work))
+    chosen = asked(app_path, relay, table, store)
+    found = run(_statuses(chosen))
     if as_json:
         show_json([msgspec.to_builtins(one) for one in found])
     else:
         header = ("shard", "checkpoint", "head", "pending", "oldest s", "holder", "fence")
         show_table(header, [_line(one) for one in found])
-    if max_pending is not None and any(one.pending > max_pending for one in found):
+    # The lanes of a table are apart; shards of a log count the same positions.
+    waiting = (sum if table else max)(one.pending for one in found)
+    if max_pending is not None and waiting > max_pending:
         sys.exit(PROBLEMS)
+
+
+async def _statuses(chosen: Asked) -> list[RelayStatus]:
+    async with opened(chosen) as found:
+        return [
+            await relay_status(
+                chosen.relay, found.source, found.database, SystemClock(), shard, found.shards
+            )
+            for shard in range(found.shards)
+        ]
 
 
 @group.command()
 @relay_options
-@click.option("--broker", metavar="URL", help=f"The broker; else {BROKER_VARIABLE}.")
+@broker_option
 @click.option("--prefix", default="", help="Before the category in a topic's name.")
+@source_option
 def flush(
-    relay: str, table: bool, store: str | None, as_json: bool, broker: str | None, prefix: str
-) -> None:
+    app_path: str | None, relay: str | None, table: bool, store: str | None, as_json: bool,
+    broker: str | None, prefix: str, source: str,
+) -> None:  # fmt: skip
     """Relay what waits, then stop. Exit code 4: another process relays it."""
-    url = broker_url(broker)
-    if url is None:
-        raise click.UsageError(f"no broker: give --broker URL or set {BROKER_VARIABLE}")
+    chosen = asked(app_path, relay, table, store, prefix=prefix, source=source)
+    positions = run(_flushed(chosen, asked_broker(chosen, broker)))
+    if as_json:
+        show_json({"relay": chosen.relay, "positions": positions})
+    else:
+        click.echo(f"{chosen.relay}: relayed up to {', '.join(map(str, positions))}")
 
-    async def work(opened: EventStore) -> list[int]:
-        clock, database = SystemClock(), opened.database
-        await database.transact(lambda c: checkpoint.apply_tables(c, clock))
-        source, shards = _source(opened, prefix, table), await _shards(opened, relay, table)
-        opened_broker = open_broker(url)
-        holder = f"flush-{uuid7_bytes().hex()}"
-        try:
-            publisher = await opened_broker.publisher("goldseam-flush")
+
+async def _flushed(chosen: Asked, url: str) -> list[int]:
+    clock, broker = SystemClock(), open_broker(url)
+    holder = f"flush-{uuid7_bytes().hex()}"
+    try:
+        async with opened(chosen) as found:
+            publisher = MakesTopics(
+                await broker.publisher("goldseam-flush"), broker, await broker.admin(),
+                found.database, chosen.relay,
+            )  # fmt: skip
             made = [
                 Relay(
-                    relay, source, publisher, database, clock,
-                    holder=holder, shard=shard, shards=shards,
+                    chosen.relay, found.source, publisher, found.database, clock,
+                    holder=holder, shard=shard, shards=found.shards,
                 )
-                for shard in range(shards)
+                for shard in range(found.shards)
             ]  # fmt: skip
-            positions = [await one.flush() for one in made]
-            await publisher.close()
-        finally:
-            await opened_broker.close()
-        return positions
+            return [await one.flush() for one in made]
+    finally:
+        await broker.close()
 
-    positions = run(_with(store, work))
-    if as_json:
-        show_json({"relay": relay, "positions": positions})
-    else:
-        click.echo(f"relayed up to {', '.join(map(str, positions))}")
+
+@group.command("run")
+@store_option
+@broker_option
+@source_option
+def run_(store: str | None, broker: str | None, source: str) -> None:
+    """Relay an outbox table until told to stop (SIGTERM, SIGINT). Start as many as you like."""
+    chosen = asked(None, None, True, store, source=source)
+    run(_relaying(chosen, asked_broker(chosen, broker)))
+
+
+async def _relaying(chosen: Asked, url: str) -> None:
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with OutboxRelay(chosen.store, url, source=chosen.source, name=chosen.relay) as relay:
+        click.echo(f"running: relay {chosen.relay}", err=True)
+        working = asyncio.ensure_future(relay.run())
+        said: str | None = None
+        while not (stopping.is_set() or working.done()):
+            if relay.failure != said:
+                said = relay.failure
+                click.echo(f"relay {chosen.relay}: {said or 'well again'}", err=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await stopping.wait()
+        relay.stop()
+        await working
+
+
+@group.command()
+@store_option
+def prepare(store: str | None) -> None:
+    """Make or upgrade the tables of the outbox, beside your own."""
+    run(prepare_outbox(required_store(store)))
+    click.echo("the outbox is ready")
 
 
 @group.command()
 @store_option
 @json_option
-@click.option("--relay", default="outbox", show_default=True, help="The relay of the table.")
-@click.option("--keep-seconds", type=click.FloatRange(min=0), default=KEEP_SECONDS)
+@click.option("--relay", default=RELAY, show_default=True, help="The relay of the table.")
+@click.option(
+    "--keep-seconds", type=click.FloatRange(min=0), default=KEEP_SECONDS, show_default=True,
+    help="How long sent rows stay.",
+)  # fmt: skip
 def prune(store: str | None, as_json: bool, relay: str, keep_seconds: float) -> None:
     """Forget rows of the outbox table that are relayed and old enough. The log loses nothing."""
 
-    async def work(opened: EventStore) -> int:
-        clock = SystemClock()
-        await opened.database.transact(lambda c: checkpoint.apply_tables(c, clock))
-        return await prune_outbox(opened.database, relay, clock, keep_seconds=keep_seconds)
+    async def work(database: Database) -> int:
+        return await prune_outbox(database, relay, SystemClock(), keep_seconds=keep_seconds)
 
     count = run(_with(store, work))
     if as_json:
@@ -142,21 +193,19 @@ def prune(store: str | None, as_json: bool, relay: str, keep_seconds: float) -> 
 @group.command()
 @store_option
 @json_option
-@click.option("--relay", default="log", show_default=True, help="The relay's name.")
-@click.option("--shards", type=click.IntRange(min=1, max=64), required=True)
+@click.option("--relay", default=LOG_RELAY, show_default=True, help="The relay's name.")
+@click.option(
+    "--shards", type=click.IntRange(min=1, max=64), required=True, help="As relay_shards= says."
+)
 def reshard(store: str | None, as_json: bool, relay: str, shards: int) -> None:
     """Give a relay another number of shards; stop its processes first.
 
     All shards begin at the lowest checkpoint: what lies above is sent again, under the same ids.
     """
 
-    async def work(opened: EventStore) -> int:
-        clock = SystemClock()
-        await opened.database.transact(lambda c: checkpoint.apply_tables(c, clock))
-        now_us = clock.now_us()
-        return await opened.database.transact(
-            lambda c: checkpoint.reshard(c, relay, shards, now_us)
-        )
+    async def work(database: Database) -> int:
+        now_us = SystemClock().now_us()
+        return await database.transact(lambda c: checkpoint.reshard(c, relay, shards, now_us))
 
     position = run(_with(store, work))
     if as_json:
@@ -165,22 +214,35 @@ def reshard(store: str | None, as_json: bool, relay: str, shards: int) -> None:
         click.echo(f"{relay}: {shards} shard(s), each from position {position}")
 
 
-async def _with(store: str | None, work: Callable[[EventStore], Coroutine[Any, Any, T]]) -> T:
-    async with await open_store(required_store(store)) as opened:
-        return await work(opened)
+@group.command()
+@store_option
+@json_option
+@click.option("--relay", default=LOG_RELAY, show_default=True, help="The relay's name.")
+@click.option(
+    "--to", "position", type=click.IntRange(min=0), required=True,
+    help="The last position that need not be sent again.",
+)  # fmt: skip
+def rewind(store: str | None, as_json: bool, relay: str, position: int) -> None:
+    """Send again what follows a position, as after a broker has lost it. Consumers know the ids."""
+
+    async def work(database: Database) -> list[int]:
+        now_us = SystemClock().now_us()
+        return await database.transact(lambda c: checkpoint.rewind(c, relay, position, now_us))
+
+    positions = run(_with(store, work))
+    if as_json:
+        show_json({"relay": relay, "positions": positions})
+    else:
+        click.echo(f"{relay}: goes on from {', '.join(map(str, positions)) or 'the beginning'}")
 
 
-def _source(opened: EventStore, prefix: str, table: bool) -> RelaySource:
-    if table:
-        return OutboxSource(opened.database, f"/goldseam/{opened.store_id}/outbox")
-    return LogSource(opened, by_category(prefix))
-
-
-async def _shards(opened: EventStore, relay: str, table: bool) -> int:
-    if table:
-        return LANES
-    found = await opened.database.read_one(lambda c: checkpoint.checkpoints(c, relay))
-    return max((one.shards for one in found), default=1)
+async def _with(store: str | None, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    database = open_database(required_store(store))
+    try:
+        await database.transact(lambda c: checkpoint.apply_tables(c, SystemClock()))
+        return await work(database)
+    finally:
+        await database.close()
 
 
 def _line(one: RelayStatus) -> tuple[object, ...]:

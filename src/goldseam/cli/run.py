@@ -8,8 +8,10 @@ import sys
 
 import click
 
-from goldseam.cli.applications import loaded
+from goldseam.broker.errors import BrokerUnreachable
+from goldseam.cli.applications import application as named_application
 from goldseam.cli.console import PROBLEMS, json_option, run, show_json
+from goldseam.errors import StoreUnavailable
 from goldseam.runtime.application import PARTS, Goldseam, Part
 
 LOOK_SECONDS = 1.0
@@ -18,8 +20,8 @@ LOOK_SECONDS = 1.0
 
 @click.command()
 @click.argument("app_path", metavar="MODULE:APP")
-@click.option("--store", help="Another store than the application names.")
-@click.option("--broker", help="Another broker than the application names.")
+@click.option("--store", metavar="URL", help="Another store than the application names.")
+@click.option("--broker", metavar="URL", help="Another broker than the application names.")
 @click.option(
     "--only",
     "parts",
@@ -43,7 +45,8 @@ def command(
     process ends. Start it as often as you like: consumers share their partitions, of relays and
     projections one is active and the others stand by.
     """
-    application = loaded(app_path).running(store_url=store, broker=broker, parts=parts or PARTS)
+    named = named_application(app_path)
+    application = named.running(store_url=store, broker=broker, parts=parts or PARTS)
     clean, status = run(_run(application, once))
     if as_json:
         show_json({"stopped_in_time": clean, **status})
@@ -78,10 +81,19 @@ async def _until_stopped(application: Goldseam, stopping: asyncio.Event, once: b
         for name in said.keys() - failures.keys():
             click.echo(f"{name}: well again", err=True)
         said = failures
-        if once and await application.caught_up():
+        if once and await _caught_up(application):
+            click.echo("caught up", err=True)
             return
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 await stopping.wait()
         except TimeoutError:
             pass
+
+
+async def _caught_up(application: Goldseam) -> bool:
+    """An outage is waited for, like everywhere in a running application."""
+    try:
+        return await application.caught_up()
+    except (BrokerUnreachable, StoreUnavailable):
+        return False

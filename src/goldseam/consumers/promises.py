@@ -80,7 +80,7 @@ def check_topics(consumer: Consumer, topics: Mapping[str, Topic]) -> None:
     if missing:
         raise ConsumerError(
             f"consumer {consumer.name!r}: the broker has no topic {', '.join(missing)}; create it "
-            "with: goldseam broker check --create"
+            f"with: goldseam broker create {' '.join(missing)}"
         )
 
 

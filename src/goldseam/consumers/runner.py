@@ -168,8 +168,8 @@ class ConsumerRunner:
             ConsumerError: a promise cannot be kept.
             BrokenHandler, RecordsExpired, KeysMissing: it cannot go on by itself.
         """
+        self._stopping.clear()  # first: who says stop while it prepares is heard
         await self.prepare()
-        self._stopping.clear()
         self._broken = None
         failures = 0
         while not self._stopping.is_set():

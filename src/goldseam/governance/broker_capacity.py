@@ -1,8 +1,8 @@
 """How long until a broker's disk is full, from what its topics take in and give up.
 
 From the guide, "Disk Full": alerting and capacity planning. The rate is measured between two
-looks; the size of a record is the mean of the newest ones. A topic that drops by age grows only
-until it holds its retention's worth.
+looks; the size of a record is the mean of the newest ones. A topic that drops by age or by size
+grows only until it holds its retention's worth.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from goldseam.broker.port import Admin, Topic
 from goldseam.broker.record import Partition, Received
 from goldseam.governance.broker_check import RETENTION_CONFIG, RETENTION_DEFAULT_MS
 from goldseam.telemetry.signals import signals
+
+RETENTION_BYTES_CONFIG = "retention.bytes"
+SEGMENT_BYTES_CONFIG = "segment.bytes"
+SEGMENT_DEFAULT_BYTES = 1_073_741_824
 
 SAMPLE_RECORDS = 200
 RECORD_OVERHEAD_BYTES = 30
@@ -66,18 +70,25 @@ async def look(admin: Admin, names: Sequence[str], at: float) -> Look:
 
 
 async def capacity(
-    admin: Admin, topics: Sequence[Topic], first: Look, last: Look, free_bytes: int | None
+    admin: Admin,
+    topics: Sequence[Topic],
+    first: Look,
+    last: Look,
+    free_bytes: int | None,
+    *,
+    brokers: int = 1,
 ) -> Capacity:
     """The forecast from two looks.
 
     Args:
-        free_bytes: on the fullest disk; None when the broker does not tell.
+        free_bytes: on the fullest disk; None when nobody looked.
+        brokers: how many share the copies, evenly.
     """
     found = [await _one(admin, topic, first, last) for topic in topics]
     growing = sum(_still_growing(one) for one in found)
     days = None
     if free_bytes is not None and growing > 0:
-        days = _days(found, free_bytes)
+        days = _days(found, free_bytes * brokers)
     if days is not None:
         signals.gauge("goldseam_broker_days_until_full", days)
     return Capacity(
@@ -96,7 +107,6 @@ async def _one(admin: Admin, topic: Topic, first: Look, last: Look) -> TopicCapa
     held = sum(last.highs[p] - last.lows[p] for p in places)
     size = await _record_bytes(admin, places, last)
     rate, copies = grown / seconds, max(topic.replication, 1)
-    kept_ms = int(topic.config.get(RETENTION_CONFIG) or RETENTION_DEFAULT_MS)
     per_day = rate * size * SECONDS_PER_DAY * copies
     return TopicCapacity(
         topic.name,
@@ -104,8 +114,21 @@ async def _one(admin: Admin, topic: Topic, first: Look, last: Look) -> TopicCapa
         size,
         per_day,
         held * size * copies,
-        None if kept_ms < 0 else per_day * kept_ms / MS_PER_DAY,
+        _at_rest(topic, per_day, copies),
     )
+
+
+def _at_rest(topic: Topic, bytes_per_day: float, copies: int) -> float | None:
+    """What the topic will hold when as much is dropped as comes in; None if nothing ever is."""
+    limits = []
+    kept_ms = int(topic.config.get(RETENTION_CONFIG) or RETENTION_DEFAULT_MS)
+    if kept_ms >= 0:
+        limits.append(bytes_per_day * kept_ms / MS_PER_DAY)
+    kept_bytes = int(topic.config.get(RETENTION_BYTES_CONFIG) or -1)
+    if kept_bytes >= 0:  # a partition's; the segment that is written to is never dropped
+        segment = int(topic.config.get(SEGMENT_BYTES_CONFIG) or SEGMENT_DEFAULT_BYTES)
+        limits.append(float((kept_bytes + segment) * topic.partitions * copies))
+    return min(limits, default=None)
 
 
 async def _record_bytes(admin: Admin, places: Sequence[Partition], last: Look) -> float:

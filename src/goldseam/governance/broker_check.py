@@ -1,9 +1,9 @@
 """Is this broker fit to lose nothing? Findings with what is, why it matters, and what to do.
 
 From the guide, "Broker-Side Failures": replication factor >= 3, min.insync.replicas, retention
-against the slowest consumer and the dedup window, capacity. Raising min.insync.replicas makes
-acknowledged records safer and the topic *less* available: with one copy fewer than asked, writes
-wait.
+against the slowest consumer and the dedup window, room on the disks. Raising min.insync.replicas
+makes acknowledged records safer and the topic *less* available: with one copy fewer than asked,
+writes wait.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ RETENTION_CONFIG = "retention.ms"
 RETENTION_DEFAULT_MS = 604_800_000
 LAG_HEADROOM = 2.0
 """A topic must keep records at least so many times as long as the slowest consumer is behind."""
+
+HEADROOM_ERROR = 0.10
+HEADROOM_WARNING = 0.25
+"""The free part of the fullest disk. Deleted segments keep their room for another minute, and a
+broker that comes back copies what it has missed."""
 
 MS_PER_SECOND = 1_000
 MS_PER_DAY = 86_400_000
@@ -62,13 +67,17 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
     ``dedup_seconds``: how long consumers remember event ids; None for ever.
     ``lag_seconds``: how far the slowest consumer is behind. ``production``: a broker without
-    copies is an error, not a note.
+    copies is an error, not a note. ``free_bytes`` and ``disk_bytes``: of the fullest disk, as `df`
+    tells them on the broker; None when nobody looked. librdkafka cannot ask for them: it has no
+    DescribeLogDirs.
     """
 
     topics: Sequence[str] = ()
     dedup_seconds: float | None = None
     lag_seconds: float = 0.0
     production: bool = True
+    free_bytes: int | None = None
+    disk_bytes: int | None = None
 
 
 async def check_broker(admin: Admin, capabilities: Capabilities, needs: Needs) -> list[Finding]:
@@ -89,6 +98,7 @@ async def check_broker(admin: Admin, capabilities: Capabilities, needs: Needs) -
             found += _copies(topic)
     for topic in chosen.values():
         found += _retention(topic, needs)
+    found += _headroom(needs)
     _show(found)
     return sorted(found, key=lambda one: (_ORDER[one.severity], one.rule, one.subject))
 
@@ -232,6 +242,22 @@ def _retention(topic: Topic, needs: Needs) -> list[Finding]:
             )
         )  # fmt: skip
     return found
+
+
+def _headroom(needs: Needs) -> list[Finding]:
+    if needs.free_bytes is None or not needs.disk_bytes:
+        return []
+    part = needs.free_bytes / needs.disk_bytes
+    if part >= HEADROOM_WARNING:
+        return []
+    return [
+        Finding(
+            "error" if part < HEADROOM_ERROR else "warning", "disk-headroom", "cluster",
+            f"{needs.free_bytes} of {needs.disk_bytes} bytes ({part:.0%}) are free on the fullest "
+            "disk: a broker whose disk is full ends",
+            "lower retention.ms of the largest topics or add disk; then goldseam broker capacity",
+        )
+    ]  # fmt: skip
 
 
 def _show(found: Sequence[Finding]) -> None:

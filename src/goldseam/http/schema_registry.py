@@ -5,6 +5,7 @@
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -13,11 +14,15 @@ from starlette.responses import Response
 from goldseam.errors import GoldseamError, InvalidName, StoreUnavailable
 from goldseam.versioning.compatibility import Finding
 from goldseam.versioning.errors import InvalidSchema, SchemaIncompatible, SchemaNotFound
+from goldseam.versioning.json_schema import fingerprint
+from goldseam.versioning.schema_ids import guid_of, schema_by_guid
 from goldseam.versioning.schema_registry import Registered, SchemaRegistry
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
-_NOT_FOUND = {"subject": 40401, "version": 40402, "schema": 40403, "schema id": 40403}
+_NOT_FOUND = {
+    "subject": 40401, "version": 40402, "schema": 40403, "schema id": 40403, "schema GUID": 40403,
+}  # fmt: skip
 _UNPROCESSABLE, _BAD_LEVEL, _BAD_MODE, _READ_ONLY = 42201, 42203, 42204, 42205
 _NO_OWN_LEVEL, _NO_OWN_MODE = 40408, 40409
 
@@ -66,7 +71,7 @@ def _subject_routes(router: APIRouter, registry: Callable[[], SchemaRegistry]) -
         if await registry().mode(subject) == "READONLY":
             raise _Refused(422, _READ_ONLY, f"subject {subject!r} is in read-only mode")
         done = await registry().register(subject, schema, schema_type)
-        return {"id": done.id, "version": done.version}
+        return {"id": done.id, "version": done.version, "guid": _guid(done.schema)}
 
 
 def _version_routes(router: APIRouter, registry: Callable[[], SchemaRegistry]) -> None:
@@ -110,7 +115,16 @@ def _id_routes(router: APIRouter, registry: Callable[[], SchemaRegistry]) -> Non
     @_answering
     async def by_id(schema_id: int) -> Any:
         schema_type, schema = await registry().by_id(schema_id)
-        return {"schemaType": schema_type, "schema": msgspec.json.encode(schema).decode()}
+        text = msgspec.json.encode(schema).decode()
+        return {"schemaType": schema_type, "schema": text, "guid": _guid(schema)}
+
+    @router.get("/schemas/guids/{guid}")
+    @_answering
+    async def by_guid(guid: str) -> Any:
+        number = await schema_by_guid(registry(), _uuid(guid))
+        schema_type, schema = await registry().by_id(number)
+        text = msgspec.json.encode(schema).decode()
+        return {"schemaType": schema_type, "schema": text, "id": number, "guid": _guid(schema)}
 
     @router.get("/schemas/ids/{schema_id}/schema")
     @_answering
@@ -226,9 +240,21 @@ def _shown(one: Registered) -> dict[str, Any]:
         "subject": one.subject,
         "version": one.version,
         "id": one.id,
+        "guid": _guid(one.schema),
         "schemaType": one.schema_type,
         "schema": msgspec.json.encode(one.schema).decode(),
     }
+
+
+def _guid(schema: dict[str, Any]) -> str:
+    return str(guid_of(fingerprint(schema)))
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise SchemaNotFound("schema GUID", text[:40]) from None
 
 
 def _verdict(findings: list[Finding], request: Request) -> dict[str, Any]:

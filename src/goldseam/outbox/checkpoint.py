@@ -5,6 +5,8 @@ All functions are colourless: they await only the connection they are given.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from goldseam.database import schema
@@ -14,8 +16,10 @@ from goldseam.leadership.fencing import Fence
 from goldseam.outbox.errors import RelayFenced, ShardsChanged
 from goldseam.resilience.clock import Clock
 from goldseam.telemetry.signals import signals
+from goldseam.versioning import schema_registry
 
 PACKAGE, PART = "goldseam.outbox", "outbox"
+SCHEMAS = schema_registry.PACKAGE, schema_registry.PART
 
 
 class RelayCheckpoint(msgspec.Struct, frozen=True):
@@ -29,8 +33,9 @@ class RelayCheckpoint(msgspec.Struct, frozen=True):
 
 
 async def apply_tables(connection: Connection, clock: Clock) -> None:
-    """Make or upgrade the tables."""
+    """Make or upgrade the tables, those of the schemas that outbox rows must fit included."""
     await schema.apply(connection, PACKAGE, PART, clock)
+    await schema.apply(connection, *SCHEMAS, clock)
 
 
 async def claim(
@@ -87,17 +92,34 @@ async def reshard(connection: Connection, relay: str, shards: int, now_us: int) 
     """
     found = await checkpoints(connection, relay)
     position = min((one.position for one in found), default=0)
+    await _put(connection, relay, [position] * shards, now_us)
+    return position
+
+
+async def rewind(connection: Connection, relay: str, position: int, now_us: int) -> list[int]:
+    """Let ``relay`` send again what follows ``position``; where each shard stands then.
+
+    A shard that is not so far yet stays where it is. A relay that runs is fenced, and goes on from
+    there when it has taken its checkpoint anew.
+    """
+    found = sorted(await checkpoints(connection, relay), key=lambda one: one.shard)
+    positions = [min(one.position, position) for one in found]
+    await _put(connection, relay, positions, now_us)
+    return positions
+
+
+async def _put(connection: Connection, relay: str, positions: Sequence[int], now_us: int) -> None:
+    """Checkpoints of ``relay``, one a shard, in place of those there are."""
     await connection.fetch(sql(connection, "forget_checkpoints"), {"relay": relay})
-    for shard in range(shards):
+    for shard, position in enumerate(positions):
         row = {
             "relay": relay,
             "shard": shard,
-            "shards": shards,
+            "shards": len(positions),
             "position": position,
             "now_us": now_us,
         }
         await connection.fetch(sql(connection, "put_checkpoint"), row)
-    return position
 
 
 def fenced(relay: str, shard: int, fence: Fence) -> RelayFenced:

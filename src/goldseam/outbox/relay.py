@@ -172,6 +172,8 @@ class Relay:
                         signals.count("goldseam_relay_retries_total")
                         self._say(error)
                         self._position = self._stored
+                        with suppress(*_TRY_AGAIN):  # an outage is when the backlog is looked at
+                            await self._measure()
                         await self._rest(self._pause(failures))
                         await self._renew(fence)
                         continue

@@ -85,9 +85,9 @@ class ShardedRelay:
         """
         self._stopping.clear()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._share())
             for one in self.relays:
                 tasks.create_task(one.run())
+            tasks.create_task(self._share())  # last: passes on a stop from before they began
 
     async def _share(self) -> None:
         """Say that this process is alive, and see who else is."""
@@ -106,6 +106,8 @@ class ShardedRelay:
                     await self._stopping.wait()
             except TimeoutError:
                 pass
+        for one in self.relays:
+            one.stop()
         if fence is not None:
             await self._leases.release(fence)
 

@@ -9,16 +9,15 @@ from typing import NamedTuple, Protocol
 from goldseam.broker.cloudevents import record_of
 from goldseam.broker.record import Record
 from goldseam.database.connection import Database
+from goldseam.events.event import RawEvent
 from goldseam.outbox.routing import Routing, shard_of
 from goldseam.outbox.table import lane_head, lane_oldest_us, lane_page
 from goldseam.store.event_store import EventStore
 from goldseam.store.follow import Changes, Subscription
 
-SchemaId = bytes | None
-
 
 class SchemaIds(Protocol):
-    """Knows the GUIDs of schemas; asked once for each type and version."""
+    """Knows the GUIDs of schemas; see :class:`goldseam.versioning.schema_ids.SchemaGuids`."""
 
     async def guid(self, name: str, version: int) -> bytes | None:
         """Sixteen bytes, or None when nothing is registered."""
@@ -73,7 +72,6 @@ class LogSource:
         self.source = source or source_of(store)
         self._tenants = None if tenants is None else frozenset(tenants)
         self._schema_ids = schema_ids
-        self._guids: dict[tuple[str, int], bytes | None] = {}
 
     async def head(self, shard: int, shards: int) -> int:
         """The newest position of the store."""
@@ -83,6 +81,7 @@ class LogSource:
         """The next events as records; those of other shards and tenants are passed over."""
         found = await self._store.raw_all(after=after, limit=limit)
         records, routing, source = [], self._routing, self.source
+        guids = await _guids(self._schema_ids, found)
         for event in found:
             if shards > 1 and shard_of(event.stream, shards) != shard:
                 continue
@@ -91,21 +90,9 @@ class LogSource:
             topic = routing(event)
             if topic is None:
                 continue
-            guid = None
-            if self._schema_ids is not None:
-                guid = await self._guid(event.type, event.type_version)
+            guid = guids.get((event.type, event.type_version)) if guids else None
             records.append(record_of(event, topic, source, guid))
         return Batch(records, found[-1].position if found else after)
-
-    async def _guid(self, name: str, version: int) -> bytes | None:
-        key = name, version
-        if key not in self._guids:
-            assert self._schema_ids is not None
-            guid = await self._schema_ids.guid(name, version)
-            if guid is None:
-                return None  # it may be registered later
-            self._guids[key] = guid
-        return self._guids[key]
 
     async def oldest_us(self, after: int, shard: int, shards: int) -> int | None:
         """When the event after ``after`` was recorded."""
@@ -124,9 +111,11 @@ class OutboxSource:
         source: names the service in every record for ever.
     """
 
-    def __init__(self, database: Database, source: str) -> None:
+    def __init__(
+        self, database: Database, source: str, *, schema_ids: SchemaIds | None = None
+    ) -> None:
         self._database, self._changes = database, Changes(database)
-        self.source = source
+        self.source, self._schema_ids = source, schema_ids
 
     async def head(self, shard: int, shards: int) -> int:
         """The newest position of the lane."""
@@ -135,7 +124,11 @@ class OutboxSource:
     async def batch(self, after: int, limit: int, shard: int, shards: int) -> Batch:
         """The next rows of the lane as records."""
         rows = await self._database.read_one(lambda c: lane_page(c, shard, after, limit))
-        records = [record_of(event, topic, self.source) for topic, event in rows]
+        guids = await _guids(self._schema_ids, [event for _, event in rows])
+        records = [
+            record_of(event, topic, self.source, guids.get((event.type, event.type_version)))
+            for topic, event in rows
+        ]
         return Batch(records, rows[-1][1].position if rows else after)
 
     async def oldest_us(self, after: int, shard: int, shards: int) -> int | None:
@@ -145,6 +138,15 @@ class OutboxSource:
     def subscribe(self) -> AbstractAsyncContextManager[Subscription]:
         """A poll: a caller's own transaction notifies nobody."""
         return self._changes.subscribe()
+
+
+async def _guids(
+    ids: SchemaIds | None, events: Sequence[RawEvent]
+) -> dict[tuple[str, int], bytes | None]:
+    """The schema id of each type and version among ``events``."""
+    if ids is None:
+        return {}
+    return {key: await ids.guid(*key) for key in {(one.type, one.type_version) for one in events}}
 
 
 def source_of(store: EventStore) -> str:

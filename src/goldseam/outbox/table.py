@@ -8,7 +8,8 @@ All functions are colourless: they await only the connection they are given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -19,6 +20,8 @@ from goldseam.events.names import DEFAULT_TENANT, checked_name
 from goldseam.outbox.checkpoint import sql
 from goldseam.outbox.errors import CannotBePublished
 from goldseam.resilience.clock import MICROSECONDS_PER_SECOND, Clock, IdFactory
+from goldseam.telemetry.signals import signals
+from goldseam.versioning.fitting import misfit, registered
 
 LANES = 8
 """Fixed for the life of a table: a key that changed its lane would change its order."""
@@ -54,17 +57,20 @@ async def add(
     """Put ``messages`` into the outbox, in the caller's transaction; their event ids.
 
     Raises:
-        CannotBePublished: a payload is no JSON or too large; nothing was added.
+        CannotBePublished: a payload is no JSON, too large, or does not fit the schema that is
+            registered for its type and version; nothing was added.
+        MissingExtra: a schema is registered, and the library that reads schemas is missing.
     """
     rows = [_row(one, clock.now_us(), new_id) for one in messages]
-    for n in sorted(range(len(rows)), key=lambda n: rows[n]["lane"]):  # type: ignore[arg-type, return-value]
+    await _fit(connection, rows)
+    for n in sorted(range(len(rows)), key=lambda n: rows[n]["lane"]):
         lane = {"lane": rows[n]["lane"]}
         position = (await connection.fetch(sql(connection, "next_in_lane"), lane))[0][0]
         await connection.fetch(sql(connection, "add"), {**rows[n], "position": position})
-    return [bytes(row["event_id"]) for row in rows]  # type: ignore[call-overload]
+    return [bytes(row["event_id"]) for row in rows]
 
 
-def _row(one: Message, now_us: int, new_id: IdFactory) -> dict[str, object]:
+def _row(one: Message, now_us: int, new_id: IdFactory) -> dict[str, Any]:
     checked_name("topic", one.topic)
     checked_name("key", one.key)
     checked_name("type", one.type)
@@ -99,6 +105,31 @@ def _json(one: Message) -> bytes:
             f"{PAYLOAD_BYTES_MAX}: put the content elsewhere and refer to it"
         )
     return payload
+
+
+async def _fit(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse what does not fit its registered schema; types without one pass."""
+    known: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in rows:
+        name, version = row["type"], row["type_version"]
+        if name not in known:
+            known[name] = await registered(connection, name)
+        if not known[name]:
+            continue
+        if version not in known[name]:
+            there = ", ".join(map(str, sorted(known[name])))
+            raise CannotBePublished(
+                f"{name} version {version} for topic {row['topic']!r} has no registered schema; "
+                f"registered are: {there}; register it first, then publish"
+            )
+        found = misfit(_decode(row["payload"]), [known[name][version]])
+        if found is not None:
+            signals.count("goldseam_schema_rejections_total")
+            raise CannotBePublished(
+                f"the payload of {name} version {version} for topic {row['topic']!r} does not fit "
+                f"its registered schema: {found.path} breaks the rule {found.rule!r}; correct it, "
+                "or register the schema it is meant to have"
+            )
 
 
 async def lane_page(

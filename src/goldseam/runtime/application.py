@@ -163,10 +163,9 @@ class Goldseam:
         return self._clock
 
     @property
-    def targets_one_database(self) -> bool:
-        """Whether there are consumers, all with their effects and dead letters in one database."""
-        urls = {self._targets.get(one.name, self.store_url) for one in self.consumers}
-        return len(urls) == 1
+    def target_urls(self) -> frozenset[str]:
+        """Where the effects and dead letters of its consumers are."""
+        return frozenset(self._targets.get(one.name, self.store_url) for one in self.consumers)
 
     def target(self, consumer: str | None = None) -> Database:
         """The database of a consumer's effects; of the first one unless named."""

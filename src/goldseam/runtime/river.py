@@ -11,6 +11,7 @@ import msgspec
 from goldseam.broker.port import Admin, Broker
 from goldseam.consumers.consumer import Consumer
 from goldseam.consumers.dead_letters.mirror import Mirror
+from goldseam.consumers.dead_letters.store import due
 from goldseam.consumers.lag import measure
 from goldseam.consumers.membership import StaticId, membership_of
 from goldseam.consumers.runner import ConsumerRunner
@@ -27,9 +28,14 @@ from goldseam.resilience.clock import Clock, IdFactory
 from goldseam.runtime.brokers import open_broker
 from goldseam.runtime.supervisor import Supervisor
 from goldseam.store.event_store import EventStore
+from goldseam.versioning.schema_ids import SchemaGuids
+from goldseam.versioning.schema_registry import SchemaRegistry
 
 LAG_SECONDS = 2.0
 """How often the lag of consumers is measured."""
+
+NEVER_US = 1 << 62
+"""Later than every redrive that was asked for, however slow its rate."""
 
 _log = logging.getLogger("goldseam.runtime")
 
@@ -69,6 +75,7 @@ class River:
         self.relay: ShardedRelay | None = None
         self.runners: dict[str, ConsumerRunner] = {}
         self._mirrors: list[Mirror] = []
+        self._ready: set[str] = set()
         self._admin: Admin | None = None
 
     async def admin(self) -> Admin:
@@ -84,7 +91,7 @@ class River:
         publisher = await self.broker.publisher(f"goldseam-{self.plan.relay}")
         self.relay = ShardedRelay(
             self.plan.relay,
-            LogSource(self._store, self.plan.routing),
+            LogSource(self._store, self.plan.routing, schema_ids=self._schema_ids()),
             MakesTopics(
                 publisher, self.broker, await self.admin(), self._store.database, self.plan.relay
             ),
@@ -111,17 +118,31 @@ class River:
             mirror = Mirror(consumer.name, database, self.broker, self._clock)
             self.runners[consumer.name] = runner
             self._mirrors.append(mirror)
-            supervisor.start(f"consumer {consumer.name}", self._with_topics(runner))
+            supervisor.start(f"consumer {consumer.name}", self._with_topics(runner, supervisor))
             supervisor.start(f"dead letters {consumer.name}", self._with_tables(mirror, database))
-            supervisor.start(f"lag {consumer.name}", self._keep_lag_known(consumer, supervisor))
+            supervisor.start(
+                f"consumer lag {consumer.name}", self._keep_lag_known(consumer, supervisor)
+            )
+
+    def _schema_ids(self) -> SchemaGuids:
+        schemas = SchemaRegistry(self._store.database, self._clock)
+        return SchemaGuids(schemas, self._clock, self._registry)
 
     def _identity(self, consumer: Consumer) -> StaticId | None:
         return None if self.plan.identity is None else self.plan.identity(consumer.name)
 
-    def _with_topics(self, runner: ConsumerRunner) -> Callable[[], Coroutine[Any, Any, None]]:
+    def _with_topics(
+        self, runner: ConsumerRunner, supervisor: Supervisor
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
         async def job() -> None:
-            await make_topics(await self.admin(), self.broker, runner.consumer.topics)
-            await runner.run()
+            topics = runner.consumer.topics
+            await supervisor.unless_stopped(make_topics(await self.admin(), self.broker, topics))
+            if supervisor.stopping.is_set():
+                return
+            await runner.prepare()
+            self._ready.add(runner.name)
+            if not supervisor.stopping.is_set():
+                await runner.run()
 
         return job
 
@@ -141,7 +162,8 @@ class River:
             while not supervisor.stopping.is_set():
                 try:
                     database = self._databases(consumer.name)
-                    await measure(consumer, await self.admin(), database, self._clock)
+                    looking = measure(consumer, await self.admin(), database, self._clock)
+                    await supervisor.unless_stopped(looking)
                 except GoldseamError as error:
                     _log.debug("lag of %s is unknown: %s", consumer.name, type(error).__name__)
                 await supervisor.rest(LAG_SECONDS)
@@ -165,15 +187,20 @@ class River:
         }
 
     async def caught_up(self) -> bool:
-        """Whether everything that is committed is relayed, and consumed here or parked."""
+        """Whether what runs here has no more to do: relayed, consumed or parked, redriven."""
         if self.relay is not None:
             for one in self.relay.relays:
                 if (await one.status()).pending:
                     return False
+        if self._ready != self.runners.keys():
+            return False
         admin = await self.admin()
-        for consumer in self.plan.consumers:
-            database = self._databases(consumer.name)
+        for runner in self.runners.values():
+            consumer, database = runner.consumer, self._databases(runner.consumer.name)
             if (await measure(consumer, admin, database, self._clock)).records:
+                return False
+            name = consumer.name
+            if await database.read(lambda c: due(c, name, 1, now_us=NEVER_US)):  # noqa: B023
                 return False
         return True
 

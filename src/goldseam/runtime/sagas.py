@@ -16,14 +16,14 @@ from goldseam.resilience.clock import Clock
 from goldseam.runtime.supervisor import Supervisor
 from goldseam.sagas.board import SagaBoard
 from goldseam.sagas.choreography import Choreography, FlowConsumer, FlowProjection
-from goldseam.sagas.desk import Sagas, by_version
+from goldseam.sagas.desk import Sagas
 from goldseam.sagas.flows import FlowList
 from goldseam.sagas.index import SLOTS, SagaIndex
 from goldseam.sagas.listing import SagaList
 from goldseam.sagas.mailbox import SagaMailbox
 from goldseam.sagas.ownership import LEASE_SECONDS
 from goldseam.sagas.runner import SagaRunner
-from goldseam.sagas.saga import Saga
+from goldseam.sagas.saga import Saga, by_version
 from goldseam.sagas.state import OPEN
 from goldseam.store.event_store import EventStore
 from goldseam.telemetry.signals import signals

@@ -81,6 +81,19 @@ class Supervisor:
         except TimeoutError:
             pass
 
+    async def unless_stopped(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do ``work``, which changes nothing, but give it up when it is time to stop."""
+        working = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            for one in (working, stopping):
+                one.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
     def _say(self, name: str, error: BaseException) -> None:
         self.failures[name] = f"{type(error).__name__}: {error}"
         _log.error("%s failed and is started again: %s", name, type(error).__name__)
@@ -92,6 +105,9 @@ class Supervisor:
         if not tasks:
             return True
         _, late = await asyncio.wait(tasks, timeout=deadline_seconds)
+        if late:
+            names = ", ".join(sorted(task.get_name().removeprefix("goldseam-") for task in late))
+            _log.warning("cut off after %s s: %s", deadline_seconds, names)
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,7 +6,8 @@ the steps, whoever hears the answers and whoever steers may be different process
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -17,35 +18,39 @@ from goldseam.errors import CommitUnknown, InvalidInput, VersionConflict
 from goldseam.events.event import Metadata, NewEvent, Recorded
 from goldseam.events.names import checked_name, stream_name
 from goldseam.leadership.fencing import Fence
+from goldseam.privacy.errors import SubjectForgotten
 from goldseam.resilience.clock import IdFactory, uuid7_bytes
 from goldseam.resilience.pause import Pause, jittered_pause
 from goldseam.sagas import semantic_locks
-from goldseam.sagas.errors import SagaDefinitionError, SagaExists, UnknownDefinition, UnknownSaga
+from goldseam.sagas.errors import (
+    CompensationFailed,
+    SagaDefinitionError,
+    SagaExists,
+    UnknownDefinition,
+    UnknownSaga,
+)
 from goldseam.sagas.facts import CATEGORY, SagaStarted, known_to
-from goldseam.sagas.saga import Saga
-from goldseam.sagas.state import ENDED, SagaState, fold
-from goldseam.sagas.transitions import (
+from goldseam.sagas.happenings import (
     Answered,
     AskedToCompensate,
     AskedToRetry,
-    Asking,
     Began,
     DoneByHand,
     Happened,
-    Transition,
-    follow,
 )
+from goldseam.sagas.saga import Saga, by_version
+from goldseam.sagas.state import ENDED, SagaState, fold
+from goldseam.sagas.transitions import Transition, follow
 from goldseam.store.event_store import EventStore, StreamEvents
 from goldseam.store.expected import ANY
 from goldseam.telemetry.signals import signals
+
+_log = logging.getLogger("goldseam.sagas")
 
 ATTEMPTS = 20
 """How often a change is decided anew when others keep being faster."""
 
 UNKNOWN_ATTEMPTS = 5
-KEY = "idempotency_key"
-"""Where in a command's metadata.extra its service finds the key: the same on every attempt."""
-
 SEPARATOR = "/"
 """Between the definition's name and the rest of a saga's id: ``fulfilment/order-17``."""
 
@@ -150,7 +155,11 @@ class Sagas:
             return False
         heard = uuid5(NAMESPACE_URL, f"goldseam:saga-heard:{saga_id}:{event.id}")
         said = Answered(event.data, heard, event.metadata.causation)
-        await self.change(instance, said, causation=str(event.id))
+        try:
+            await self.change(instance, said, causation=str(event.id))
+        except SubjectForgotten:  # it moves the saga all the same
+            unkept = msgspec.structs.replace(said, kept=False)
+            await self.change(instance, unkept, causation=str(event.id))
         return True
 
     def is_event(self, value: object) -> bool:
@@ -276,8 +285,7 @@ class Sagas:
         causation: str | None = None,
         actor: str | None = None,
     ) -> Instance:
-        metadata = instance.metadata
-        to = self._follow(instance, happened)
+        metadata, to = instance.metadata, self._follow(instance, happened)
         if not to.facts:
             return instance
         if causation or actor:
@@ -289,7 +297,7 @@ class Sagas:
         locks = await self._locks(instance, to, happened)
         try:
             position = await self._append(self._writes(instance, to, metadata) + locks, fence)
-        except InvalidInput as error:
+        except (InvalidInput, SubjectForgotten) as error:
             if not to.commands:
                 raise
             to = self._follow(instance, happened, unsendable=error)
@@ -327,9 +335,9 @@ class Sagas:
             NewEvent(fact, event_id or UUID(bytes=self._new_id()), metadata)
             for fact, event_id in to.facts
         ]
-        writes: list[StreamEvents] = [(stream_of(instance.id), instance.version, own)]
         cause = str(own[-1].id)
-        return writes + [_asking(one, instance.id, cause) for one in to.commands]
+        asked = [(c.command.stream, ANY, [c.event(instance.id, cause)]) for c in to.commands]
+        return [(stream_of(instance.id), instance.version, own), *asked]
 
     async def _locks(
         self, instance: Instance, to: Transition, happened: Happened
@@ -364,22 +372,8 @@ class Sagas:
             signals.count("goldseam_sagas_ended_total", saga=name, how=after.status)
         elif after.status == "parked":
             signals.count("goldseam_sagas_parked_total", saga=name)
-
-
-def by_version(definitions: Sequence[Saga[Any]]) -> Mapping[str, Mapping[int, Saga[Any]]]:
-    """The definitions by name and version.
-
-    Raises:
-        SagaDefinitionError: two have the same name and version.
-    """
-    found: dict[str, dict[int, Saga[Any]]] = {}
-    for one in definitions:
-        if one.version in found.setdefault(one.name, {}):
-            raise SagaDefinitionError(
-                f"two sagas are {one.name!r} version {one.version}; raise the version of the newer"
-            )
-        found[one.name][one.version] = one
-    return found
+            cause = after.error.partition(":")[0]  # the rest may be long, and is in the stream
+            _log.error("ALARM: %s", CompensationFailed(instance.id, after.undo[0], cause))
 
 
 def stream_of(saga_id: str) -> str:
@@ -390,10 +384,3 @@ def stream_of(saga_id: str) -> str:
 def saga_of(stream: str) -> str:
     """The id of the saga whose stream this is."""
     return stream.partition("-")[2]
-
-
-def _asking(one: Asking, saga_id: str, cause: str) -> StreamEvents:
-    """The command's own write; its service finds the idempotency key beside it."""
-    extra = {"saga": saga_id, KEY: one.key}
-    metadata = Metadata(correlation=saga_id, causation=cause, extra=extra)
-    return (one.command.stream, ANY, [NewEvent(one.command.event, one.event_id, metadata)])

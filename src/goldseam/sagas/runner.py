@@ -14,26 +14,19 @@ from goldseam.database.connection import Database
 from goldseam.database.statements import statements
 from goldseam.errors import CommitUnknown, Fenced, InvalidInput, StoreUnavailable
 from goldseam.leadership.fencing import Fence
+from goldseam.privacy.errors import SubjectForgotten
 from goldseam.resilience.clock import MICROSECONDS_PER_SECOND, Clock
 from goldseam.resilience.pause import Pause, jittered_pause
 from goldseam.sagas.desk import Instance, Sagas
 from goldseam.sagas.due import DueTimes
 from goldseam.sagas.errors import StepRefused, UnknownDefinition
+from goldseam.sagas.happenings import Failed, Happened, Refused, Succeeded, TimePassed
 from goldseam.sagas.index import slot_of
 from goldseam.sagas.listing import PACKAGE
 from goldseam.sagas.ownership import LEASE_SECONDS, Ownership
 from goldseam.sagas.saga import Action
 from goldseam.sagas.state import SagaState
-from goldseam.sagas.transitions import (
-    Failed,
-    Happened,
-    Refused,
-    Succeeded,
-    TimePassed,
-    call_of,
-    doing,
-    failure_text,
-)
+from goldseam.sagas.transitions import call_of, doing, failure_text
 from goldseam.telemetry.signals import signals
 
 IN_FLIGHT_MAX = 512
@@ -271,7 +264,7 @@ class SagaRunner:
             signals.count("goldseam_saga_step_failures_total", saga=instance.saga.name)
         try:
             return await self._write(instance, happened, fence)
-        except InvalidInput as error:  # the result cannot be stored: as good as no answer
+        except (InvalidInput, SubjectForgotten) as error:  # a result that cannot be kept is none
             undoing = instance.state.status == "compensating"
             text = failure_text(error, instance.state)
             failed = Failed(name, text, undoing, instance.state.attempt + 1)
@@ -299,33 +292,19 @@ class SagaRunner:
         attempt = 0
         while True:
             try:
-                changed = await self._desk.change(instance, happened, fence=fence)
+                return await self._desk.change(instance, happened, fence=fence)
             except _TRY_AGAIN:
                 attempt += 1
                 if self._stopping.is_set():
                     raise
                 await self._pause(attempt)
                 instance = await self._reloaded(instance)
-            else:
-                self._say_parked(instance, changed)
-                return changed
 
     async def _reloaded(self, instance: Instance) -> Instance:
         try:
             return await self._desk.load(instance.id)
         except _TRY_AGAIN:
             return instance
-
-    def _say_parked(self, before: Instance, after: Instance) -> None:
-        if after.state.status == "parked" and before.state.status != "parked":
-            step = after.state.undo[0]
-            _log.error(
-                "ALARM: saga %s is parked: %s cannot be undone (%s); "
-                "see goldseam saga show, retry, resume",
-                after.id,
-                step,
-                after.state.error.partition(":")[0],
-            )
 
 
 def _is_cancelled() -> bool:

@@ -5,7 +5,7 @@ From the guide, "Saga Pattern: Cross-Service Transactions".
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -234,6 +234,22 @@ class Saga(Generic[D]):
         """The classes of the answers that it waits for."""
         actions = [a for one in self.steps.values() for a in (one.act, one.undo) if a is not None]
         return frozenset(k for a in actions if a.asks for k in (*a.done, *a.refused))
+
+
+def by_version(definitions: Sequence[Saga[Any]]) -> Mapping[str, Mapping[int, Saga[Any]]]:
+    """The definitions by name and version.
+
+    Raises:
+        SagaDefinitionError: two have the same name and version.
+    """
+    found: dict[str, dict[int, Saga[Any]]] = {}
+    for one in definitions:
+        if one.version in found.setdefault(one.name, {}):
+            raise SagaDefinitionError(
+                f"two sagas are {one.name!r} version {one.version}; raise the version of the newer"
+            )
+        found[one.name][one.version] = one
+    return found
 
 
 def _kinds(given: Kinds) -> tuple[type, ...]:

@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from goldseam.consumers.why import without_values_of
-from goldseam.events.event import Metadata
+from goldseam.events.event import Metadata, NewEvent
 from goldseam.resilience.clock import MICROSECONDS_PER_SECOND
 from goldseam.sagas.errors import SagaConflict
 from goldseam.sagas.facts import (
@@ -32,98 +32,27 @@ from goldseam.sagas.facts import (
     StepUndone,
     StepWasRefused,
 )
+from goldseam.sagas.happenings import (
+    Answered,
+    AskedToCompensate,
+    AskedToRetry,
+    Began,
+    DoneByHand,
+    Failed,
+    Happened,
+    Refused,
+    Succeeded,
+    TimePassed,
+)
 from goldseam.sagas.saga import Action, Call, Command, Retry, Saga
 from goldseam.sagas.state import SagaState, evolve
 
 NO_ANSWER = "no answer in time"
+KEY = "idempotency_key"
+"""Where in a command's metadata.extra its service finds the key: the same on every attempt."""
+
 DOUBLINGS_MAX = 60
 """A pause has reached any bound by then, and the number is still one."""
-
-
-class Began(msgspec.Struct, frozen=True):
-    """Somebody starts it with ``data``; ``locks`` are semantic."""
-
-    data: Any
-    locks: tuple[str, ...] = ()
-
-
-class Succeeded(msgspec.Struct, frozen=True):
-    """A call has returned. ``said``: the result is a registered event."""
-
-    step: str
-    result: Any = None
-    said: bool = False
-    undoing: bool = False
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """A call's service has said no and done nothing."""
-
-    step: str
-    reason: str
-    undoing: bool = False
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """A call has failed, or not returned in time: nobody knows whether it took effect.
-
-    ``attempt``: which one it was, so that to say it twice is to say it once; 0: the current one.
-    """
-
-    step: str
-    error: str
-    undoing: bool = False
-    attempt: int = 0
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """A service has said something.
-
-    ``event_id``: under which the saga keeps it. ``cause``: the id of the event that made the
-    service say so.
-    """
-
-    data: Any
-    event_id: UUID
-    cause: str | None = None
-
-
-class TimePassed(msgspec.Struct, frozen=True):
-    """It is later than it was."""
-
-
-class AskedToCompensate(msgspec.Struct, frozen=True):
-    """A human wants it undone."""
-
-    by: str
-    reason: str
-
-
-class AskedToRetry(msgspec.Struct, frozen=True):
-    """A human wants what failed to be tried again."""
-
-    by: str
-    reason: str
-
-
-class DoneByHand(msgspec.Struct, frozen=True):
-    """A human has undone the step that could not be undone."""
-
-    by: str
-    reason: str
-
-
-Happened = (
-    Began
-    | Succeeded
-    | Refused
-    | Failed
-    | Answered
-    | TimePassed
-    | AskedToCompensate
-    | AskedToRetry
-    | DoneByHand
-)
 
 
 class Asking(msgspec.Struct, frozen=True):
@@ -132,6 +61,12 @@ class Asking(msgspec.Struct, frozen=True):
     command: Command
     event_id: UUID
     key: str
+
+    def event(self, saga_id: str, cause: str) -> NewEvent:
+        """The command as it is appended; its service finds the key beside it."""
+        extra = {"saga": saga_id, KEY: self.key}
+        metadata = Metadata(correlation=saga_id, causation=cause, extra=extra)
+        return NewEvent(self.command.event, self.event_id, metadata)
 
 
 class Transition:
@@ -165,8 +100,12 @@ class Transition:
             self.facts.append((fact, None))
             evolve(self.saga, self.state, fact)
 
-    def hear(self, fact: object, said: Answered) -> None:
+    def hear(self, fact: Any, said: Answered) -> None:
         """``fact``, and behind it what a service has said."""
+        if not said.kept:
+            if not isinstance(fact, AnswerCameLate):
+                self.record(msgspec.structs.replace(fact, said=False))
+            return
         self.record(fact)
         self.facts.append((said.data, said.event_id))
         evolve(self.saga, self.state, said.data, said.event_id)

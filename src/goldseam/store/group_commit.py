@@ -100,11 +100,13 @@ class GroupCommit:
         """The longest run of the queue that one transaction can judge.
 
         A stream or a key appears once in a batch: its second append waits for the next one, and
-        holds back nothing behind it but its own streams.
+        holds back nothing behind it but its own streams. Appends under one fence share a batch
+        when they have the same token: then they are all refused, or none is.
         """
         batch: list[_Waiting] = []
         held_back: deque[_Waiting] = deque()
         taken: set[tuple[str, str]] = set()
+        tokens: dict[tuple[str, str], int] = {}
         events = 0
         while self._queue and len(batch) < BATCH_APPENDS_MAX:
             waiting = self._queue.popleft()
@@ -112,7 +114,7 @@ class GroupCommit:
                 continue
             claims = _claims(waiting.append)
             too_many = batch and events + waiting.append.size > BATCH_EVENTS_MAX
-            if too_many or not taken.isdisjoint(claims):
+            if too_many or not taken.isdisjoint(claims) or _token_differs(waiting.append, tokens):
                 held_back.append(waiting)
             else:
                 batch.append(waiting)
@@ -183,9 +185,15 @@ def _claims(append: Append) -> set[tuple[str, str]]:
     claims = {(append.tenant, write.stream) for write in append.writes}
     if append.key is not None:
         claims.add((append.tenant, f"\0key {append.key}"))
-    if append.fence is not None:
-        claims.add((append.tenant, f"\0fence {append.fence.name}"))
     return claims
+
+
+def _token_differs(append: Append, tokens: dict[tuple[str, str], int]) -> bool:
+    """Whether another token of its fence is in the batch already; ``tokens`` are those."""
+    fence = append.fence
+    if fence is None:
+        return False
+    return tokens.setdefault((append.tenant, fence.name), fence.token) != fence.token
 
 
 def _own_error(append: Append, error: Exception) -> Exception:

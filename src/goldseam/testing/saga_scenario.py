@@ -12,9 +12,7 @@ from uuid import UUID
 
 from goldseam.events.event import Metadata
 from goldseam.resilience.clock import MICROSECONDS_PER_SECOND
-from goldseam.sagas.saga import Saga
-from goldseam.sagas.state import SagaState
-from goldseam.sagas.transitions import (
+from goldseam.sagas.happenings import (
     Answered,
     Began,
     Failed,
@@ -22,10 +20,10 @@ from goldseam.sagas.transitions import (
     Refused,
     Succeeded,
     TimePassed,
-    Transition,
-    doing,
-    follow,
 )
+from goldseam.sagas.saga import Saga
+from goldseam.sagas.state import SagaState
+from goldseam.sagas.transitions import Transition, doing, follow
 
 _KEY = "scenario"
 
@@ -140,7 +138,7 @@ class SagaScenario:
         to = Transition(self._saga, self._id, self.state, self._now_us, _longest, Metadata())
         follow(to, happened)
         self.state = to.state
-        self._commands = [command.event for command, _ in to.commands]
+        self._commands = [asking.command.event for asking in to.commands]
         self._story.append(words)
         return self
 

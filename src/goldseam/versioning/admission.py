@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from goldseam.errors import MissingExtra, SchemaError
+from goldseam.errors import SchemaError
 from goldseam.events.event import NewEvent
 from goldseam.events.names import checked_name
 from goldseam.events.registry import Untyped
 from goldseam.resilience.clock import Clock
 from goldseam.telemetry.signals import signals
 from goldseam.versioning.errors import SchemaNotFound, SchemaRejected
+from goldseam.versioning.fitting import misfit
 from goldseam.versioning.schema_registry import SchemaRegistry
 
 KNOWN_SECONDS = 5.0
@@ -36,7 +37,7 @@ class Admission:
 
         Raises:
             InvalidName: its type has a name that cannot be stored.
-        SchemaRejected: it fits no registered schema of its type; nothing was written.
+            SchemaRejected: it fits no registered schema of its type; nothing was written.
             MissingExtra: schemas are registered, and the library that reads them is missing.
         """
         for event in events:
@@ -64,17 +65,7 @@ class Admission:
 
 
 def _refuse_misfit(event: Untyped, schemas: list[dict[str, Any]]) -> None:
-    try:
-        from jsonschema import Draft202012Validator
-    except ImportError:
-        raise MissingExtra("checking events against registered schemas", "schemas") from None
-    fields = event.fields()
-    errors: list[Any] = []
-    for schema in schemas:
-        errors = list(Draft202012Validator(schema).iter_errors(fields))
-        if not errors:
-            return
-    signals.count("goldseam_schema_rejections_total")
-    worst = min(errors, key=lambda error: error.json_path)
-    # The library's own text would quote the value.
-    raise SchemaRejected(event.name, event.version, worst.json_path, str(worst.validator))
+    found = misfit(event.fields(), schemas)
+    if found is not None:
+        signals.count("goldseam_schema_rejections_total")
+        raise SchemaRejected(event.name, event.version, found.path, found.rule)

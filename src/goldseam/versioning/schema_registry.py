@@ -191,6 +191,10 @@ class SchemaRegistry:
         _remember(self._by_id, schema_id, found)
         return found
 
+    async def fingerprints(self) -> list[tuple[int, str]]:
+        """Every schema's id and fingerprint, by id."""
+        return [(int(row[0]), str(row[1])) for row in await self._fetch("fingerprints")]
+
     async def uses_of(self, schema_id: int) -> list[tuple[str, int]]:
         """The subjects and versions that have this schema."""
         await self.by_id(schema_id)

@@ -24,6 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported
 from goldseam.backends.kafka import errors
 from goldseam.backends.kafka.config import for_admin, for_reader
 from goldseam.backends.kafka.records import at, place_of, received
+from goldseam.broker.errors import BrokerUnreachable
 from goldseam.broker.port import Member, Span, Topic
 from goldseam.broker.record import Partition, Received
 
@@ -92,6 +93,7 @@ class KafkaAdmin:
         self._client = AdminClient(for_admin(bootstrap, extra))
         self._readers: dict[Partition, Reader] = {}
         self._turn = threading.Lock()
+        self._closed = False
 
     async def _ask(self, doing: str, function: Callable[[], T]) -> T:
         """Run ``function`` in a thread; one whose caller gave up keeps its turn to its end."""
@@ -102,6 +104,8 @@ class KafkaAdmin:
 
     def _in_turn(self, function: Callable[[], T]) -> T:
         with self._turn:
+            if self._closed:  # whoever asked has gone home: nobody waits for the rest of the queue
+                raise BrokerUnreachable("this desk is closed; open another one")
             return function()
 
     async def topics(self) -> Mapping[str, Topic]:
@@ -112,7 +116,7 @@ class KafkaAdmin:
         listed = self._client.list_topics(timeout=SECONDS_MAX).topics
         names = [name for name in listed if not name.startswith("__")]
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
-        configs = self._client.describe_configs(resources) if resources else {}
+        configs = self._asked_configs(resources) if resources else {}
         found = {}
         for resource, future in configs.items():
             config = {name: entry.value or "" for name, entry in future.result().items()}
@@ -126,6 +130,9 @@ class KafkaAdmin:
             )
         return found
 
+    def _asked_configs(self, resources: list[ConfigResource]) -> dict[ConfigResource, Any]:
+        return self._client.describe_configs(resources, request_timeout=SECONDS_MAX)
+
     async def create(self, topic: Topic) -> bool:
         """Create ``topic``; False when it was there."""
         return await self._ask(f"creating topic {topic.name}", lambda: self._create(topic))
@@ -138,7 +145,7 @@ class KafkaAdmin:
             config=dict(topic.config),
         )
         try:
-            self._client.create_topics([new])[topic.name].result()
+            self._client.create_topics([new], request_timeout=SECONDS_MAX)[topic.name].result()
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
@@ -188,7 +195,8 @@ class KafkaAdmin:
 
     def _members(self, group: str) -> list[Member]:
         try:
-            described = self._client.describe_consumer_groups([group])[group].result()
+            asked = self._client.describe_consumer_groups([group], request_timeout=SECONDS_MAX)
+            described = asked[group].result()
         except KafkaException as error:
             if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return []
@@ -208,7 +216,8 @@ class KafkaAdmin:
 
     def _offsets(self, group: str) -> dict[Partition, int]:
         asked = [ConsumerGroupTopicPartitions(group)]
-        found = self._client.list_consumer_group_offsets(asked)[group].result()
+        answers = self._client.list_consumer_group_offsets(asked, request_timeout=SECONDS_MAX)
+        found = answers[group].result()
         return {place_of(one): one.offset for one in found.topic_partitions if one.offset >= 0}
 
     async def set_offsets(self, group: str, offsets: Mapping[Partition, int]) -> None:
@@ -221,7 +230,8 @@ class KafkaAdmin:
         )
 
     def _altered(self, asked: list[ConsumerGroupTopicPartitions], group: str) -> None:
-        done = self._client.alter_consumer_group_offsets(asked)[group].result()
+        answers = self._client.alter_consumer_group_offsets(asked, request_timeout=SECONDS_MAX)
+        done = answers[group].result()
         for one in done.topic_partitions:
             if one.error is not None:
                 raise KafkaException(one.error)
@@ -254,17 +264,19 @@ class KafkaAdmin:
         found = {}
         for number in numbers:  # a request may name one broker only
             resource = ConfigResource(ConfigResource.Type.BROKER, str(number))
-            entries = self._client.describe_configs([resource])[resource].result()
+            entries = self._asked_configs([resource])[resource].result()
             found[number] = {name: entry.value or "" for name, entry in entries.items()}
         return found
 
     async def close(self) -> None:
         """Give back sockets and threads. May be called twice."""
-        await asyncio.to_thread(self._in_turn, self._close_readers)
+        self._closed = True
+        await asyncio.to_thread(self._close_readers)
 
     def _close_readers(self) -> None:
-        while self._readers:
-            self._readers.popitem()[1].close()
+        with self._turn:
+            while self._readers:
+                self._readers.popitem()[1].close()
 
 
 def _assigned(member: Any) -> Collection[TopicPartition]:

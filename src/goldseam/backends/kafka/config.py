@@ -12,6 +12,11 @@ Config = dict[str, str | int | float | bool]
 DELIVERY_SECONDS = 30.0
 """How long a record may wait for its acknowledgement before its outcome is called unknown."""
 
+SOCKET_SECONDS = 10.0
+"""Silence after which a request is sent again to whoever leads by then. librdkafka's own 60 s are
+longer than DELIVERY_SECONDS: a broker that hangs would fail everything on its way to it, though
+another one has been elected within seconds."""
+
 LINGER_MS = 2
 QUEUE_MESSAGES_MAX = 200_000
 HEARTBEATS_IN_A_SESSION = 3
@@ -55,6 +60,7 @@ def for_producer(bootstrap: str, name: str, extra: Mapping[str, str]) -> Config:
         "client.id": name,
         "linger.ms": LINGER_MS,
         "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+        "socket.timeout.ms": int(SOCKET_SECONDS * 1000),
         "queue.buffering.max.messages": QUEUE_MESSAGES_MAX,
         "compression.type": "lz4",
         **checked(extra),

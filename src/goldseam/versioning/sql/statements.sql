@@ -11,6 +11,9 @@ VALUES (:fingerprint, :schema_type, :body) ON CONFLICT (fingerprint) DO NOTHING
 -- schema_by_fingerprint --
 SELECT id FROM goldseam_schemas WHERE fingerprint = :fingerprint
 
+-- fingerprints --
+SELECT id, fingerprint FROM goldseam_schemas ORDER BY id
+
 -- schema_by_id --
 SELECT schema_type, body FROM goldseam_schemas WHERE id = :id
 
