@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from goldseam.errors import MissingExtra
 
-if find_spec("fastapi") is None:
+if find_spec("fastapi") is None or find_spec("jinja2") is None:
     raise MissingExtra("the HTTP door", "http")
 
 from goldseam.http.app import create_app

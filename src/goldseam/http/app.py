@@ -14,12 +14,15 @@ from goldseam.errors import GoldseamError
 from goldseam.http.auth import Authentication, Token
 from goldseam.http.bodies import Problem
 from goldseam.http.buffered import install_buffered
+from goldseam.http.dashboard import DashboardSessions, dashboard_router
+from goldseam.http.dashboard.sessions import PREFIX
 from goldseam.http.dead_letters import dead_letters_router
 from goldseam.http.follow import Followers
 from goldseam.http.healing import healing_router
 from goldseam.http.limits import BODY_BYTES_MAX, Limits
 from goldseam.http.problems import documented, install_problems, problem
 from goldseam.http.read_models import read_model_router
+from goldseam.http.sagas import sagas_router
 from goldseam.http.schema_registry import schema_registry_router
 from goldseam.http.streams import store_router
 from goldseam.runtime.application import Goldseam
@@ -80,10 +83,13 @@ def create_app(
     install_buffered(app)
     app.state.followers = Followers()
     _routes(app, application, schemas)
+    sessions = DashboardSessions(application.clock, needed=bool(tokens))
+    pages = dashboard_router(lambda: application, tokens, sessions, app.state.followers)
+    app.include_router(pages)
     _health(app, application)
     _document(app, secured=bool(tokens))
-    app.add_middleware(Limits, body_bytes_max=body_bytes_max)
-    app.add_middleware(Authentication, tokens=tokens)
+    app.add_middleware(Limits, body_bytes_max=body_bytes_max, forms=f"{PREFIX}/")
+    app.add_middleware(Authentication, tokens=tokens, browsers=sessions)
     app.add_middleware(SecurityHeaders)
     return app
 
@@ -93,8 +99,9 @@ def _routes(app: FastAPI, application: Goldseam, schemas: Callable[[], SchemaReg
     app.include_router(store, prefix="/v1")
     app.include_router(read_model_router(lambda: application), prefix="/v1")
     app.include_router(healing_router(lambda: application), prefix="/v1")
+    app.include_router(sagas_router(lambda: application), prefix="/v1")
     app.include_router(schema_registry_router(schemas), prefix="/v1/schemas")
-    if application.targets_one_database:
+    if len(application.target_urls) == 1:
         letters = dead_letters_router(application.target, application.clock)
         app.include_router(letters, prefix="/v1")
     if application.has_keys:

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -78,6 +78,18 @@ def read_tokens(path: Path) -> list[Token]:
     return found
 
 
+class Browsers(Protocol):
+    """Pages for browsers, which send no bearer tokens; see goldseam.http.dashboard."""
+
+    def handles(self, path: str) -> bool:
+        """Whether ``path`` is one of theirs."""
+        ...
+
+    def admit(self, scope: Scope) -> ASGIApp | None:
+        """Note in ``scope`` whose browser asks; or the answer that is given instead."""
+        ...
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach ``host``."""
     name = host.strip("[]")
@@ -96,14 +108,21 @@ class Authentication:
     name this machine, so that no web page can reach the server through a browser.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Sequence[Token] = ()) -> None:
-        self._app, self._tokens = app, tuple(tokens)
+    def __init__(
+        self, app: ASGIApp, tokens: Sequence[Token] = (), browsers: Browsers | None = None
+    ) -> None:
+        self._app, self._tokens, self._browsers = app, tuple(tokens), browsers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
             return
+        if self._browsers is not None and self._browsers.handles(scope["path"]):
+            instead = self._browsers.admit(scope)
+            if instead is not None or self._tokens:
+                await (instead or self._app)(scope, receive, send)
+                return
         refusal = self._refusal(scope)
         if refusal is None:
             await self._app(scope, receive, send)
@@ -121,7 +140,7 @@ class Authentication:
             scope["goldseam.role"] = "admin"
             return None
         scheme, _, secret = headers.get("authorization", "").partition(" ")
-        token = self._find(secret.strip()) if scheme.lower() == "bearer" else None
+        token = find_token(secret.strip(), self._tokens) if scheme.lower() == "bearer" else None
         if token is None:
             return 401, "unauthenticated", "send a valid bearer token"
         needed = needed_role(scope["method"], scope["path"])
@@ -134,13 +153,15 @@ class Authentication:
         scope["goldseam.name"] = token.name
         return None
 
-    def _find(self, secret: str) -> Token | None:
-        digest = _digest(secret)
-        found = None
-        for token in self._tokens:  # all of them, so that the time tells nothing
-            if hmac.compare_digest(token.digest, digest):
-                found = token
-        return found
+
+def find_token(secret: str, tokens: Sequence[Token]) -> Token | None:
+    """The token that ``secret`` is, or None."""
+    digest = _digest(secret)
+    found = None
+    for token in tokens:  # all of them, so that the time tells nothing
+        if hmac.compare_digest(token.digest, digest):
+            found = token
+    return found
 
 
 def needed_role(method: str, path: str) -> Role:

@@ -35,13 +35,24 @@ class Followers:
 
     def __init__(self, most: int = FOLLOWERS_MAX) -> None:
         self._most, self._queues = most, set[_Waiting]()
+        self._ending = asyncio.Event()
 
     def close(self) -> None:
         """End every answer after what it holds already; the clients resume elsewhere."""
+        self._ending.set()
         for queue in self._queues:
             if queue.full():
                 queue.get_nowait()  # not sent, so the client asks for it again
             queue.put_nowait(None)
+
+    async def rest(self, seconds: float) -> bool:
+        """Wait between two parts of an endless answer; False when the server stops meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        except TimeoutError:
+            return True
+        return False
 
     def response(self, store: EventStore, after: int, category: str | None) -> Response:
         """An endless answer.

@@ -19,10 +19,16 @@ JSON_DEPTH_MAX = 64
 
 
 class Limits:
-    """ASGI middleware: bodies beyond the limit get 413 before they are read; bad JSON gets 400."""
+    """ASGI middleware: bodies beyond the limit get 413 before they are read; bad JSON gets 400.
 
-    def __init__(self, app: ASGIApp, body_bytes_max: int = BODY_BYTES_MAX) -> None:
-        self._app, self._body_bytes_max = app, body_bytes_max
+    Args:
+        forms: where the paths begin to which browsers send forms; only there a body is no JSON.
+    """
+
+    def __init__(
+        self, app: ASGIApp, body_bytes_max: int = BODY_BYTES_MAX, forms: str | None = None
+    ) -> None:
+        self._app, self._body_bytes_max, self._forms = app, body_bytes_max, forms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -31,7 +37,7 @@ class Limits:
             return
         try:
             body = await self._whole_body(scope, receive)
-            if body:
+            if body and not self._is_form(scope):
                 checked_json(scope, body)
         except Refusal as refusal:
             answer = problem(refusal.status, refusal.name, refusal.detail)
@@ -48,6 +54,9 @@ class Limits:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, send)
+
+    def _is_form(self, scope: Scope) -> bool:
+        return self._forms is not None and scope["path"].startswith(self._forms)
 
     async def _whole_body(self, scope: Scope, receive: Receive) -> bytes:
         declared = Headers(scope=scope).get("content-length", "0")
