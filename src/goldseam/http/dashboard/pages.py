@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldseam.http.dashboard.views import pretty, time_of
+from goldseam.http.dashboard.views import compact, pretty, time_of
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -31,6 +31,7 @@ def _environment() -> Environment:
     )
     environment.filters["moment"] = time_of
     environment.filters["pretty"] = pretty
+    environment.filters["compact"] = compact
     return environment
 
 

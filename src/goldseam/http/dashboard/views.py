@@ -44,6 +44,11 @@ def time_of(us: int) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def compact(value: Any) -> str:
+    """JSON on one line."""
+    return msgspec.json.encode(value).decode()
+
+
 def pretty(value: Any) -> str:
     """JSON for people."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
@@ -84,7 +89,7 @@ async def overview(app: Goldseam) -> Mapping[str, Any]:
     return {
         "tiles": await tiles(app),
         "projections": projections,
-        "consumers": status.get("consumers", {}),
+        "consumers": status.get("consumers", []),
         "failures": dict(app.failures),
         "jobs": app.jobs,
         "covered": standing.count("covered"),
