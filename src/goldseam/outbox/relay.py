@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, NamedTuple
 
 from goldseam.broker.errors import BrokerUnreachable
 from goldseam.broker.port import Publisher
@@ -23,6 +25,7 @@ from goldseam.outbox import checkpoint
 from goldseam.outbox.errors import RelayFenced
 from goldseam.outbox.sources import Batch, RelaySource
 from goldseam.outbox.status import RelayStatus, lease_of, relay_status
+from goldseam.outbox.topics import in_flight_max
 from goldseam.resilience.clock import Clock
 from goldseam.store.follow import Subscription
 from goldseam.telemetry.signals import signals
@@ -42,6 +45,13 @@ RETRY_PAUSE_SECONDS_MAX = 5.0
 _TRY_AGAIN = (BrokerUnreachable, StoreUnavailable, CommitUnknown)
 
 _log = logging.getLogger("goldseam.outbox")
+
+
+class _Sent(NamedTuple):
+    """A batch on its way."""
+
+    batch: Batch
+    acknowledged: asyncio.Future[None]
 
 
 class Relay:
@@ -75,7 +85,7 @@ class Relay:
         self._database, self._clock, self._holder = database, clock, holder
         self._leases = Leases(database, clock)
         self._lease_seconds, self._batch_events = lease_seconds, batch_events
-        self._wanted = wanted
+        self._wanted, self._in_flight_max = wanted, in_flight_max(publisher)
         self._stopping = asyncio.Event()
         self._prepared = False
         self._position = 0
@@ -194,26 +204,43 @@ class Relay:
         self._renewed_at = self._stored_at = self._clock.monotonic()
 
     async def _catch_up(self, fence: Fence) -> None:
-        """Send batch after batch, the next one read while one is on its way; in order."""
-        ahead = self._ask(self._position)
+        """Send batch after batch, a few on their way at once and the next one read meanwhile."""
+        flight: deque[_Sent] = deque()
+        asked = self._position
+        ahead = self._ask(asked)
         try:
             while self._on:
                 batch = await ahead
-                if batch.position == self._position:
+                if batch.position == asked:
                     break
-                ahead = self._ask(batch.position)
+                asked = batch.position
+                ahead = self._ask(asked)
                 await asyncio.sleep(0)  # let the next one be asked for before this one is sent
                 await self._renew(fence)
-                if batch.records:
-                    await self._publisher.publish(batch.records)
-                    signals.count("goldseam_outbox_published_total", len(batch.records))
-                self._position = batch.position
-                if self._clock.monotonic() - self._stored_at >= CHECKPOINT_SECONDS:
-                    await self._write(fence)
+                flight.append(_Sent(batch, asyncio.ensure_future(self._send(batch))))
+                await asyncio.sleep(0)  # handed over before the next one is
+                if len(flight) >= self._in_flight_max:
+                    await self._acknowledged(flight, fence)
+            while flight:
+                await self._acknowledged(flight, fence)
         finally:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
+            left: list[asyncio.Future[Any]] = [ahead, *(one.acknowledged for one in flight)]
+            for one in left:
+                one.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
         await self._write(fence)
+
+    async def _send(self, batch: Batch) -> None:
+        if batch.records:
+            await self._publisher.publish(batch.records)
+            signals.count("goldseam_outbox_published_total", len(batch.records))
+
+    async def _acknowledged(self, flight: deque[_Sent], fence: Fence) -> None:
+        """Wait for the oldest batch on its way; the checkpoint never passes one that is not."""
+        await flight[0].acknowledged
+        self._position = flight.popleft().batch.position
+        if self._clock.monotonic() - self._stored_at >= CHECKPOINT_SECONDS:
+            await self._write(fence)
 
     def _ask(self, after: int) -> asyncio.Future[Batch]:
         limit, shard, shards = self._batch_events, self.shard, self.shards

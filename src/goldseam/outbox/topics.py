@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from goldseam.broker.port import Admin, Broker, Placed, Publisher, Topic
@@ -28,20 +29,35 @@ class MakesTopics:
         self._publisher, self._broker, self._admin = publisher, broker, admin
         self._database, self._relay = database, relay
         self._known: set[str] = set()
+        self._making = asyncio.Lock()
+
+    @property
+    def in_flight_max(self) -> int:
+        """How many calls the publisher inside keeps in order, failures included."""
+        return in_flight_max(self._publisher)
 
     async def publish(self, records: Sequence[Record]) -> Sequence[Placed]:
         """Send ``records``; see :class:`Publisher`."""
         named = {record.topic for record in records}
-        if not named <= self._known:
-            new = sorted(named - self._known)
-            await make_topics(self._admin, self._broker, new)
-            await self._database.transact(lambda c: _write_down(c, self._relay, new))
-            self._known |= named
+        async with self._making:  # a later call must not pass one that still makes its topics
+            if not named <= self._known:
+                new = sorted(named - self._known)
+                await make_topics(self._admin, self._broker, new)
+                await self._database.transact(lambda c: _write_down(c, self._relay, new))
+                self._known |= named
         return await self._publisher.publish(records)
 
     async def close(self) -> None:
         """Close the publisher."""
         await self._publisher.close()
+
+
+def in_flight_max(publisher: Publisher) -> int:
+    """How many batches may be on their way at once: one, unless the publisher says more.
+
+    More is for publishers that fail everything behind a batch that has failed.
+    """
+    return int(getattr(publisher, "in_flight_max", 1))
 
 
 async def make_topics(

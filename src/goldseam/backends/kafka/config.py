@@ -15,7 +15,7 @@ DELIVERY_SECONDS = 30.0
 SOCKET_SECONDS = 10.0
 """Silence after which a request is sent again to whoever leads by then. librdkafka's own 60 s are
 longer than DELIVERY_SECONDS: a broker that hangs would fail everything on its way to it, though
-another one has been elected within seconds."""
+another one has been elected within seconds; and consumers would wait for it a minute."""
 
 LINGER_MS = 2
 QUEUE_MESSAGES_MAX = 200_000
@@ -73,6 +73,7 @@ def for_consumer(bootstrap: str, membership: Membership, extra: Mapping[str, str
     """Commits by hand, reads what is committed, joins by the protocol that is asked for."""
     config: Config = {
         "bootstrap.servers": bootstrap,
+        "socket.timeout.ms": int(SOCKET_SECONDS * 1000),
         "fetch.wait.max.ms": 100,
         "max.poll.interval.ms": int(membership.max_poll_seconds * 1000),
         **checked(extra),
@@ -101,6 +102,7 @@ def for_reader(bootstrap: str, extra: Mapping[str, str]) -> Config:
     """Reads topics outside of any group."""
     return {
         "bootstrap.servers": bootstrap,
+        "socket.timeout.ms": int(SOCKET_SECONDS * 1000),
         "fetch.wait.max.ms": 50,
         **checked(extra),
         "group.id": "goldseam-reader",

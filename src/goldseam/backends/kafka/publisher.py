@@ -20,6 +20,10 @@ IDLE_SECONDS = 0.5
 SERVE_EVERY = 1_000
 """Delivery reports are served after so many records, so that the queue stays short."""
 
+IN_FLIGHT_MAX = 4
+"""Batches that a relay may hand over before the first is acknowledged: the more the client has in
+its queue, the larger the requests that it makes of it."""
+
 CLOSE_SECONDS = 10.0
 _NO_VALUE = -1
 
@@ -61,6 +65,8 @@ class KafkaPublisher:
     so is what is handed over until the event loop has heard of it: the caller sends again in
     order, and nothing has overtaken.
     """
+
+    in_flight_max = IN_FLIGHT_MAX
 
     def __init__(self, bootstrap: str, name: str, extra: Mapping[str, str]) -> None:
         self._settings = for_producer(bootstrap, name, extra)
