@@ -26,6 +26,8 @@ class Projection:
     ``tables``: ``CREATE TABLE {name} (...)``, one text or one for each dialect. ``category``:
     follow only streams of this category. ``types``: the classes that :meth:`apply_batch` wants;
     all those with a handler unless said. ``raw``: show what was recorded, not what was corrected.
+    ``linger_seconds``: wait so long after news for more of it, where batches save more than
+    freshness is worth.
     """
 
     name: ClassVar[str]
@@ -34,6 +36,7 @@ class Projection:
     category: ClassVar[str | None] = None
     types: ClassVar[tuple[type, ...]] = ()
     raw: ClassVar[bool] = False
+    linger_seconds: ClassVar[float] = 0.0
     wanted: frozenset[type]
     """The classes it applies; empty means all."""
     _handlers: ClassVar[Mapping[type, Handler]] = {}

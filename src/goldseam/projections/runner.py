@@ -134,6 +134,9 @@ class Runner:
             for one in waits:
                 one.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+        linger = self._applier.projection.linger_seconds
+        if linger and not self._nudged.is_set():
+            await self._sleep(linger)
         if not self._stopping.is_set():
             self._nudged.clear()
 

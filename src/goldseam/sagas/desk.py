@@ -335,7 +335,7 @@ class Sagas:
             NewEvent(fact, event_id or UUID(bytes=self._new_id()), metadata)
             for fact, event_id in to.facts
         ]
-        cause = str(own[-1].id)
+        cause = str(own[-1].id) if to.commands else ""
         asked = [(c.command.stream, ANY, [c.event(instance.id, cause)]) for c in to.commands]
         return [(stream_of(instance.id), instance.version, own), *asked]
 

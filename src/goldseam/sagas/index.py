@@ -97,6 +97,7 @@ class SagaIndex(Projection):
     name = "sagas"
     category = CATEGORY
     types: ClassVar[tuple[type, ...]] = FACTS
+    linger_seconds = 0.1  # most sagas end within it: one row is written, not one for each step
     tables = """
     CREATE TABLE {saga_index} (
         saga TEXT PRIMARY KEY,

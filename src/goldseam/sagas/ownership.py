@@ -42,6 +42,7 @@ class Ownership:
     ) -> None:
         self.shards, self._holder, self._seconds = shards, holder, lease_seconds
         self._leases, self._clock = Leases(database, clock), clock
+        self._alive: Fence | None = None
         self._fences: dict[int, Fence] = {}
         self._until: dict[int, float] = {}
 
@@ -80,7 +81,8 @@ class Ownership:
                 pass
 
     async def _round(self) -> None:
-        await self._leases.acquire(f"sagas/by/{self._holder}", self._holder, self._seconds)
+        own = f"sagas/by/{self._holder}"
+        self._alive = await self._leases.acquire(own, self._holder, self._seconds)
         share = share_of(self._holder, await self._leases.living("sagas/by/"), self.shards)
         for shard in range(self.shards):
             if shard in share:
@@ -105,10 +107,13 @@ class Ownership:
             self._fences[shard] = fence
 
     async def give_back(self) -> None:
-        """Let the next ones have everything at once."""
+        """Let the next ones have everything at once, and count without this process."""
         for fence in self._fences.values():
             await self._leases.release(fence)
         self._fences.clear()
+        if self._alive is not None:
+            await self._leases.release(self._alive)
+            self._alive = None
 
 
 def share_of(holder: str, living: list[str], shards: int) -> frozenset[int]:

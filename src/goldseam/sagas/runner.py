@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from goldseam.database.connection import Database
 from goldseam.database.statements import statements
@@ -17,6 +18,7 @@ from goldseam.leadership.fencing import Fence
 from goldseam.privacy.errors import SubjectForgotten
 from goldseam.resilience.clock import MICROSECONDS_PER_SECOND, Clock
 from goldseam.resilience.pause import Pause, jittered_pause
+from goldseam.sagas.deadlines import Deadlines
 from goldseam.sagas.desk import Instance, Sagas
 from goldseam.sagas.due import DueTimes
 from goldseam.sagas.errors import StepRefused, UnknownDefinition
@@ -24,7 +26,7 @@ from goldseam.sagas.happenings import Failed, Happened, Refused, Succeeded, Time
 from goldseam.sagas.index import slot_of
 from goldseam.sagas.listing import PACKAGE
 from goldseam.sagas.ownership import LEASE_SECONDS, Ownership
-from goldseam.sagas.saga import Action
+from goldseam.sagas.saga import Action, Call
 from goldseam.sagas.state import SagaState
 from goldseam.sagas.transitions import call_of, doing, failure_text
 from goldseam.telemetry.signals import signals
@@ -80,6 +82,7 @@ class SagaRunner:
         """The version up to which this process has acted on a saga."""
         self._at_work: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
+        self._deadlines = Deadlines()
         self._failures: dict[str, int] = {}
         self.failures: dict[str, str] = {}
         """Sagas that cannot go on for a reason of this program, and why."""
@@ -120,17 +123,17 @@ class SagaRunner:
     def take(self, instance: Instance) -> None:
         """A saga was changed by this process: go on with it, if it is one of ours."""
         saga = instance.id
+        if saga in self._at_work:
+            self._known[saga] = instance  # whoever is at work on it looks there next
+            return
         if self.ownership.fence_of(slot_of(saga)) is None:
-            self._known.pop(saga, None)
             return  # the index will tell whoever has it, and that may be us a moment later
         self._remember(saga, instance.version)
-        if not instance.state.open:
-            self._known.pop(saga, None)
-            self._due.drop(saga)
-            return
-        self._known[saga] = instance
-        if saga not in self._at_work:
+        if instance.state.open:
+            self._known[saga] = instance
             self._schedule(saga, instance.state)
+        else:
+            self._due.drop(saga)
 
     def _remember(self, saga: str, version: int) -> None:
         self._seen.pop(saga, None)
@@ -237,14 +240,13 @@ class SagaRunner:
         )
 
     async def _advance(self, saga: str) -> None:
-        instance = self._known.pop(saga, None) or await self._desk.load(saga)
+        instance, slot = self._known.pop(saga, None) or await self._desk.load(saga), slot_of(saga)
         while True:
-            newer = self._known.pop(
-                saga, instance
-            )  # somebody of this process has told it something
-            instance = newer if newer.version > instance.version else instance
+            told = self._known.pop(saga, None)  # by somebody else in this process, it may be
+            if told is not None and told.version > instance.version:
+                instance = told
             self._remember(saga, instance.version)
-            fence = self.ownership.fence_of(slot_of(saga))
+            fence = self.ownership.fence_of(slot)
             if not instance.state.open or self._stopping.is_set():
                 return
             if fence is None:
@@ -274,18 +276,36 @@ class SagaRunner:
         state, undoing = instance.state, instance.state.status == "compensating"
         call = call_of(instance.saga, instance.id, state, instance.metadata)
         try:
-            async with asyncio.timeout(action.timeout_seconds):
-                result = await action.method(instance.saga, state.data, call)
+            result = await self._in_time(instance, action, call)
         except StepRefused as error:
             return Refused(name, error.reason, undoing)
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                raise
+            if isinstance(error, asyncio.CancelledError) and _this_task().cancelling():
+                raise  # it is not something inside of the step that was cancelled
             text = failure_text(error, state)
             if isinstance(error, action.refused):
                 return Refused(name, text, undoing)
             return Failed(name, text, undoing, call.attempt)
         return Succeeded(name, result, self._desk.is_event(result), undoing)
+
+    async def _in_time(self, instance: Instance, action: Action, call: Call) -> Any:
+        """What the step gives.
+
+        Raises:
+            TimeoutError: it took too long, and was cancelled.
+        """
+        task, seconds, late = _this_task(), action.timeout_seconds, False
+        self._deadlines.begin(task, seconds)
+        try:
+            return await action.method(instance.saga, instance.state.data, call)
+        except asyncio.CancelledError:
+            late = self._deadlines.end(task, seconds)
+            if not late or task.cancelling():
+                raise
+            raise TimeoutError from None
+        finally:
+            if not late:
+                self._deadlines.end(task, seconds)
 
     async def _write(self, instance: Instance, happened: Happened, fence: Fence) -> Instance:
         """Write what has happened, however long the store is away: it has happened."""
@@ -307,7 +327,7 @@ class SagaRunner:
             return instance
 
 
-def _is_cancelled() -> bool:
-    """Whether it is this task that was cancelled, and not something inside of a step."""
+def _this_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    assert task is not None
+    return task
