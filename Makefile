@@ -5,7 +5,7 @@ RUN := $(VENV)/python -m
 CHECKED := src $(wildcard tests/typing examples benchmarks tools)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt services services-stop faults bench docs clean
+.PHONY: help setup demo demo-cluster demo-bank test check fmt services services-stop faults bench docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -16,7 +16,16 @@ setup: .venv/ready ## make .venv with goldseam, its extras and the tools
 .venv/ready: pyproject.toml tools/setup.sh
 	sh tools/setup.sh $(PYTHON)
 
-demo: setup ## run the bank on an embedded store, break it, and prove that nothing was lost
+demo: setup ## a real shop's 6,919 orders through four services, broken on the way; the ledger; CI=1 ends it then
+	$(RUN) examples.shop.demo $(if $(CI),--once)
+
+demo-cluster: setup services ## the same on PostgreSQL and three Kafka brokers
+	@test -s .services/postgres.url && test -s .services/kafka.bootstrap \
+	  || { echo "demo-cluster needs PostgreSQL and Kafka, and one is missing: see make services"; exit 1; }
+	$(RUN) examples.shop.demo $(if $(CI),--once) --folder demo/cluster --prefix "shop_$$$$_" \
+	  --database "$$(cat .services/postgres.url)" --broker "kafka://$$(cat .services/kafka.bootstrap)"
+
+demo-bank: setup ## run the bank on an embedded store, break it, and prove that nothing was lost
 	$(RUN) examples.bank.demo
 
 test: setup services ## run the whole suite on SQLite and PostgreSQL
@@ -34,7 +43,7 @@ fmt: setup ## format and mend what ruff can mend
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-services: ## install and start this checkout's own PostgreSQL and Kafka; a missing one is said loudly
+services: ## start this checkout's own PostgreSQL and three Kafka brokers, on free ports; see .services/
 	@$(PYTHON) -m tools.services start || test $$? -eq 3
 
 services-stop: ## stop it again

@@ -1,0 +1,1 @@
+"""A music shop of four services that talk through a broker only."""
