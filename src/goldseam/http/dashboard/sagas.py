@@ -26,7 +26,11 @@ VERBS = ("retry", "compensate", "resume")
 
 def saga_routes(router: APIRouter, application: Callable[[], Goldseam]) -> None:
     """List, one saga with its picture, and the three ways to steer it."""
+    _list(router, application)
+    _one(router, application)
 
+
+def _list(router: APIRouter, application: Callable[[], Goldseam]) -> None:
     @router.get("/sagas")
     async def sagas(
         request: Request,
@@ -52,6 +56,8 @@ def saga_routes(router: APIRouter, application: Callable[[], Goldseam]) -> None:
             older=older,
         )
 
+
+def _one(router: APIRouter, application: Callable[[], Goldseam]) -> None:
     @router.get("/sagas/{saga:path}")
     async def saga(request: Request, saga: str, said: Text = "") -> Response:
         board = application().saga_list
