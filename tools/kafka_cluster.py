@@ -17,7 +17,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 MARKER = "made-by-goldseam-services"
@@ -44,7 +44,12 @@ class KafkaUnreachable(Exception):
 class KafkaCluster:
     """Combined brokers and controllers, numbered from 1; their files are in `root/.services`.
 
-    `config` is added to every broker's configuration.
+    `config` is added to every broker's configuration. `disks` says where a broker keeps its topics
+    if that is not below `root`.
+
+    Attributes:
+        through: the port that others reach a broker by, if that is not its own: a proxy's. Set it
+            between `prepare` and `start`.
     """
 
     def __init__(
@@ -55,25 +60,45 @@ class KafkaCluster:
         brokers: int = 3,
         name: str = "kafka",
         config: dict[str, str] | None = None,
+        disks: Mapping[int, Path] | None = None,
     ) -> None:
         self.root, self.jars, self.name = root.resolve(), jars, name
         self.numbers = range(1, brokers + 1)
         self.services = self.root / ".services"
         self.home = self.services / name
-        self._config = config or {}
+        self.through: dict[int, int] = {}
+        self._config, self._disks = config or {}, disks or {}
 
     # ------------------------------------------------------------------ the cluster
 
     def start(self) -> str:
         """Start every broker that does not run; returns the bootstrap servers."""
         with self._alone():
-            self._prepare()
+            self.prepare()
             for number in self.numbers:
                 self.launch(number)
             for number in self.numbers:
                 self.wait_until_started(number)
             (self.services / f"{self.name}.bootstrap").write_text(self.bootstrap() + "\n")
             return self.bootstrap()
+
+    def prepare(self) -> None:
+        """Choose the ports and write them down, once. Raises KafkaRefused."""
+        marker = self.home / MARKER
+        if self.home.exists() and any(self.home.iterdir()):
+            owner = marker.read_text().strip() if marker.is_file() else None
+            if owner != str(self.root):
+                raise KafkaRefused(
+                    f"{self.home} was made by {owner or 'somebody else'}, not by this checkout "
+                    f"({self.root}); move that folder away"
+                )
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        marker.write_text(f"{self.root}\n")
+        if not (self.home / "state.json").is_file():
+            ports = _free_ports(2 * len(self.numbers))
+            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            state = {"cluster": cluster.replace("-", "x"), "ports": ports}
+            (self.home / "state.json").write_text(json.dumps(state))
 
     def stop(self) -> bool:
         """Stop all brokers at once; returns whether any ran."""
@@ -95,7 +120,7 @@ class KafkaCluster:
 
     def bootstrap(self) -> str:
         """The addresses of all brokers."""
-        return ",".join(f"127.0.0.1:{port}" for port, _ in self._ports().values())
+        return ",".join(f"127.0.0.1:{self._advertised(number)}" for number in self.numbers)
 
     # ------------------------------------------------------------------ one broker
 
@@ -105,7 +130,7 @@ class KafkaCluster:
 
     def data(self, number: int) -> Path:
         """Where one broker keeps its topics."""
-        return self.folder(number) / "data"
+        return self._disks.get(number, self.folder(number)) / "data"
 
     def log(self, number: int) -> Path:
         """What one broker has said."""
@@ -171,6 +196,9 @@ class KafkaCluster:
 
     # ------------------------------------------------------------------ parts
 
+    def _advertised(self, number: int) -> int:
+        return self.through.get(number, self.port(number))
+
     def _gone(self, number: int, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while self.running(number):
@@ -178,23 +206,6 @@ class KafkaCluster:
                 return False
             time.sleep(0.05)
         return True
-
-    def _prepare(self) -> None:
-        marker = self.home / MARKER
-        if self.home.exists() and any(self.home.iterdir()):
-            owner = marker.read_text().strip() if marker.is_file() else None
-            if owner != str(self.root):
-                raise KafkaRefused(
-                    f"{self.home} was made by {owner or 'somebody else'}, not by this checkout "
-                    f"({self.root}); move that folder away"
-                )
-        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        marker.write_text(f"{self.root}\n")
-        if not (self.home / "state.json").is_file():
-            ports = _free_ports(2 * len(self.numbers))
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            state = {"cluster": cluster.replace("-", "x"), "ports": ports}
-            (self.home / "state.json").write_text(json.dumps(state))
 
     def _state(self) -> dict[str, object]:
         try:
@@ -219,7 +230,7 @@ class KafkaCluster:
             "node.id": number,
             "controller.quorum.voters": voters,
             "listeners": f"BROKER://127.0.0.1:{mine},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"BROKER://127.0.0.1:{mine}",
+            "advertised.listeners": f"BROKER://127.0.0.1:{self._advertised(number)}",
             "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "BROKER",
             "controller.listener.names": "CONTROLLER",

@@ -3,6 +3,9 @@
 Run as `python3 -m tools.services start|stop|status|url` from the checkout; needs nothing but the
 standard library, so it works before `make setup`.  stdout is data, one line a service; stderr
 talks.  Exit codes: 0 ok, 2 usage, 3 one is missing or unreachable, 4 one is not ours.
+
+`start --only region` adds a second region: one more Kafka broker and MirrorMaker 2, which copies
+every topic and the offsets of every group to it.  It is started only when it is asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from pathlib import Path
 from tools import kafka_jars, postgres_binaries
 from tools.kafka_cluster import KafkaCluster, KafkaRefused, KafkaUnreachable
 from tools.kafka_jars import KafkaMissing
+from tools.mirror_maker import MirrorMaker, MirrorUnreachable
 from tools.postgres_binaries import PostgresMissing
 from tools.postgres_server import PostgresServer, ServerRefused, ServerUnreachable
 
@@ -59,17 +63,47 @@ def _kafka(arguments: argparse.Namespace) -> Answer:
     return {**answer, "running": running, "url": f"kafka://{cluster.bootstrap()}"}
 
 
+def _region(arguments: argparse.Namespace) -> Answer:
+    verb = arguments.verb
+    jars = kafka_jars.find_or_fetch() if verb == "start" else kafka_jars.find()
+    if jars is None:
+        raise KafkaMissing("Kafka's jars are not here, so nothing runs")
+    home = KafkaCluster(arguments.root, jars)
+    away = KafkaCluster(arguments.root, jars, brokers=1, name="kafka-west")
+    mirror = MirrorMaker(home, away)
+    answer: Answer = {"service": "region", "data": str(away.home), "mirror": str(mirror.home)}
+    if verb == "start":
+        home.start()
+        url = f"kafka://{away.start()}"
+        mirror.start()
+        return {**answer, "running": True, "url": url}
+    if verb == "stop":
+        stopped = [mirror.stop(), away.stop()]
+        return {**answer, "running": False, "ran": any(stopped)}
+    running = away.running(1) and mirror.running()
+    if verb == "status" and not running:
+        raise KafkaUnreachable(
+            f"the second region in {away.home} is not running; run: "
+            "python3 -m tools.services start --only region"
+        )
+    return {**answer, "running": running, "url": f"kafka://{away.bootstrap()}"}
+
+
 SERVICES: Mapping[str, Callable[[argparse.Namespace], Answer]] = {
     "postgresql": _postgresql,
+    "region": _region,
     "kafka": _kafka,
 }
-NAMES = {"postgresql": "PostgreSQL", "kafka": "Kafka"}
+NAMES = {"postgresql": "PostgreSQL", "region": "the second region", "kafka": "Kafka"}
+ON_DEMAND = frozenset({"region"})
+"""Acted on only when they are named; and stopped with all the others, before what they copy."""
 
 _MISSING = (
     PostgresMissing,
     ServerUnreachable,
     KafkaMissing,
     KafkaUnreachable,
+    MirrorUnreachable,
 )
 
 
@@ -81,6 +115,12 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--new-port", action="store_true", help="start: choose another free port")
     parser.add_argument("--root", type=Path, default=CHECKOUT, help="the checkout that owns them")
     return parser.parse_args(words)
+
+
+def _chosen(service: str, arguments: argparse.Namespace) -> bool:
+    if arguments.only is None:
+        return service not in ON_DEMAND or arguments.verb == "stop"
+    return bool(arguments.only == service)
 
 
 def _show(answer: Answer, *, as_json: bool) -> None:
@@ -98,7 +138,7 @@ def main(words: list[str] | None = None) -> int:
     arguments = _parse(words)
     code = 0
     for service, act in SERVICES.items():
-        if arguments.only not in (None, service):
+        if not _chosen(service, arguments):
             continue
         try:
             answer = act(arguments)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.faults.kafka import (
     Load,
     broker_at,
@@ -53,6 +55,7 @@ async def test_the_leader_dies_with_its_disk_and_nothing_is_lost(whole: KafkaClu
     assert [] == out_of_order(found)
 
 
+@pytest.mark.soak
 async def test_control_one_copy_is_lost_with_its_disk(whole: KafkaCluster) -> None:
     """The same with one copy: acknowledged records are gone."""
     topic, acknowledged, _ = await _under_load(whole, copies=1, in_sync=1)

@@ -15,7 +15,8 @@ from goldseam.broker.port import Admin, Broker
 from goldseam.cli.applications import application
 from goldseam.cli.console import PROBLEMS, json_option, run, show_json, show_table
 from goldseam.governance.broker_capacity import Capacity, capacity, look
-from goldseam.governance.broker_check import Finding, Needs, check_broker
+from goldseam.governance.broker_check import Needs, check_broker
+from goldseam.governance.broker_rules import Finding
 from goldseam.outbox.topics import TOPIC_PARTITIONS, make_topics
 from goldseam.runtime.broker_needs import needs_of
 from goldseam.runtime.brokers import open_broker

@@ -13,7 +13,7 @@ import msgspec
 
 from goldseam.broker.port import Admin, Topic
 from goldseam.broker.record import Partition, Received
-from goldseam.governance.broker_check import RETENTION_CONFIG, RETENTION_DEFAULT_MS
+from goldseam.governance.broker_rules import RETENTION_CONFIG, RETENTION_DEFAULT_MS
 from goldseam.telemetry.signals import signals
 
 RETENTION_BYTES_CONFIG = "retention.bytes"

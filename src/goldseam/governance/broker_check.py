@@ -9,41 +9,23 @@ writes wait.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
-from goldseam.broker.port import Admin, Capabilities, Topic
+from goldseam.broker.port import Admin, Capabilities
 from goldseam.broker.record import Partition
+from goldseam.governance.broker_rules import (
+    REPLICATION_MIN,
+    Finding,
+    Severity,
+    judge_copies,
+    judge_headroom,
+    judge_retention,
+)
 from goldseam.telemetry.signals import signals
 
-REPLICATION_MIN = 3
-IN_SYNC_MIN = 2
 BROKERS_MIN = 3
-RETENTION_CONFIG = "retention.ms"
-RETENTION_DEFAULT_MS = 604_800_000
-LAG_HEADROOM = 2.0
-"""A topic must keep records at least so many times as long as the slowest consumer is behind."""
-
-HEADROOM_ERROR = 0.10
-HEADROOM_WARNING = 0.25
-"""The free part of the fullest disk. Deleted segments keep their room for another minute, and a
-broker that comes back copies what it has missed."""
-
-MS_PER_SECOND = 1_000
-MS_PER_DAY = 86_400_000
-
-Severity = Literal["error", "warning", "note"]
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that is not as it should be."""
-
-    severity: Severity
-    rule: str
-    subject: str
-    fact: str
-    cure: str
 
 
 class ClusterDesk(Protocol):
@@ -68,8 +50,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     ``dedup_seconds``: how long consumers remember event ids; None for ever.
     ``lag_seconds``: how far the slowest consumer is behind. ``production``: a broker without
     copies is an error, not a note. ``free_bytes`` and ``disk_bytes``: of the fullest disk, as `df`
-    tells them on the broker; None when nobody looked. librdkafka cannot ask for them: it has no
-    DescribeLogDirs.
+    tells them on the broker; None when nobody looked. The Kafka client cannot ask for them: its
+    AdminClient has no DescribeLogDirs.
     """
 
     topics: Sequence[str] = ()
@@ -88,17 +70,18 @@ async def check_broker(admin: Admin, capabilities: Capabilities, needs: Needs) -
     """
     found: list[Finding] = []
     topics = await admin.topics()
-    chosen = {name: topics[name] for name in needs.topics if name in topics} or topics
+    wanted = needs.topics or topics
+    chosen = [topic for name, topic in topics.items() if name in wanted]
     found += [_missing(name) for name in needs.topics if name not in topics]
     if not capabilities.replicated:
         found.append(_single(production=needs.production))
     else:
         found += await _cluster(admin)  # type: ignore[arg-type]  # what is replicated has such a desk
-        for topic in chosen.values():
-            found += _copies(topic)
-    for topic in chosen.values():
-        found += _retention(topic, needs)
-    found += _headroom(needs)
+        for topic in chosen:
+            found += judge_copies(topic)
+    for topic in chosen:
+        found += judge_retention(topic, needs.lag_seconds, needs.dedup_seconds)
+    found += judge_headroom(needs.free_bytes, needs.disk_bytes)
     _show(found)
     return sorted(found, key=lambda one: (_ORDER[one.severity], one.rule, one.subject))
 
@@ -176,88 +159,6 @@ def _broker_settings(number: int, config: Mapping[str, str]) -> list[Finding]:
             )
         )  # fmt: skip
     return found
-
-
-def _copies(topic: Topic) -> list[Finding]:
-    found = []
-    if topic.replication < REPLICATION_MIN:
-        found.append(
-            Finding(
-                "error", "replication-factor", topic.name,
-                f"{topic.replication} copies, at least {REPLICATION_MIN} are needed",
-                "reassign its partitions to three brokers (kafka-reassign-partitions)",
-            )
-        )  # fmt: skip
-    in_sync = int(topic.config.get("min.insync.replicas") or 1)
-    if in_sync < IN_SYNC_MIN:
-        found.append(
-            Finding(
-                "error", "min-insync", topic.name,
-                f"min.insync.replicas={in_sync}: acks=all is satisfied by one copy",
-                f"set min.insync.replicas={IN_SYNC_MIN}",
-            )
-        )  # fmt: skip
-    elif in_sync >= topic.replication:
-        found.append(
-            Finding(
-                "error", "min-insync", topic.name,
-                f"min.insync.replicas={in_sync} of {topic.replication} copies: writes stop when "
-                "one broker is down",
-                f"set min.insync.replicas={topic.replication - 1}",
-            )
-        )  # fmt: skip
-    if topic.config.get("unclean.leader.election.enable") == "true":
-        found.append(
-            Finding(
-                "error", "unclean-election", topic.name,
-                "unclean.leader.election.enable=true: a copy that lags may become the truth",
-                "set unclean.leader.election.enable=false",
-            )
-        )  # fmt: skip
-    return found
-
-
-def _retention(topic: Topic, needs: Needs) -> list[Finding]:
-    kept_ms = int(topic.config.get(RETENTION_CONFIG) or RETENTION_DEFAULT_MS)
-    if kept_ms < 0:
-        return []
-    found = []
-    needed_ms = needs.lag_seconds * MS_PER_SECOND * LAG_HEADROOM
-    if kept_ms < needed_ms:
-        found.append(
-            Finding(
-                "error", "retention-lag", topic.name,
-                f"keeps records {kept_ms / MS_PER_DAY:.2f} days, its slowest consumer is "
-                f"{needs.lag_seconds / 86_400:.2f} days behind",
-                "raise retention.ms now, or records expire unread; then scale the consumer",
-            )
-        )  # fmt: skip
-    if needs.dedup_seconds is not None and needs.dedup_seconds * MS_PER_SECOND < kept_ms:
-        found.append(
-            Finding(
-                "error", "retention-dedup", topic.name,
-                f"keeps records {kept_ms / MS_PER_DAY:.2f} days, consumers remember ids "
-                f"{needs.dedup_seconds / 86_400:.2f} days: a late redelivery is applied twice",
-                "lower retention.ms or raise the consumers' retention_seconds",
-            )
-        )  # fmt: skip
-    return found
-
-
-def _headroom(needs: Needs) -> list[Finding]:
-    if needs.free_bytes is None or not needs.disk_bytes:
-        return []
-    part = needs.free_bytes / needs.disk_bytes
-    if part >= HEADROOM_WARNING:
-        return []
-    return [
-        Finding(
-            "error" if part < HEADROOM_ERROR else "warning", "disk-headroom", "cluster",
-            f"{needs.free_bytes} of {needs.disk_bytes} bytes ({part:.0%}) are free on the fullest "
-            "disk: a broker whose disk is full ends",
-            "lower retention.ms of the largest topics or add disk; then goldseam broker capacity",
-        )
-    ]  # fmt: skip
 
 
 def _show(found: Sequence[Finding]) -> None:
