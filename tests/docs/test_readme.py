@@ -12,10 +12,28 @@ import pytest
 
 from goldseam import Goldseam
 from goldseam.runtime.reconciling import reconcile_application
+from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+class Services:
+    """The inventory and the payments of the saga's snippet; every card is declined."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def reserve(self, sku: str, key: str) -> None:
+        self.asked.append("reserve")
+
+    async def release(self, sku: str, key: str) -> None:
+        self.asked.append("release")
+
+    async def charge(self, cents: int, key: str) -> bool:
+        self.asked.append("charge")
+        return False
 
 
 async def test_the_snippets_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,15 +42,21 @@ async def test_the_snippets_run_in_order(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "by_name", dict(registry.by_name))
-    registry.by_name.pop(("MoneyDeposited", 1), None)
-    room: dict[str, object] = {"__name__": "readme"}
+    for name in ("MoneyDeposited", "OrderReceived"):
+        registry.by_name.pop((name, 1), None)
+    services = Services()
+    room: dict[str, object] = {
+        "__name__": "readme",
+        "inventory": services,
+        "payments": services,
+    }
     for snippet in SNIPPETS:
         code = compile(snippet, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         started = types.FunctionType(code, room)()
         if started is not None:
             await started
 
-    assert 3 == len(SNIPPETS)
+    assert 4 == len(SNIPPETS)
     assert [("account-1", 100)] == room["rows"]
     app = room["app"]
     assert isinstance(app, Goldseam)
@@ -42,6 +66,14 @@ async def test_the_snippets_run_in_order(tmp_path: Path, monkeypatch: pytest.Mon
         receipts = await app.target("receipts").fetch("SELECT cents FROM receipts")
     assert [50, 50] == [cents for (cents,) in receipts]
     assert (await reconcile_application(app.steering())).balanced
+    async with Goldseam("sqlite:///orders.db", sagas=[room["Fulfilment"]()]) as shop:
+
+        async def over() -> bool:
+            return not (await shop.sagas.load("fulfilment/order-17")).state.open
+
+        await eventually(over)
+        assert ["reserve", "charge", "release"] == list(dict.fromkeys(services.asked))
+        assert "compensated" == (await shop.sagas.load("fulfilment/order-17")).state.status
 
 
 def test_the_first_snippet_is_twenty_lines() -> None:
