@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported
 )
 
 from goldseam.backends.kafka import errors
-from goldseam.backends.kafka.config import for_admin, for_reader
+from goldseam.backends.kafka.config import for_admin, for_reader, for_visitor
 from goldseam.backends.kafka.records import at, place_of, received
 from goldseam.broker.errors import BrokerUnreachable
 from goldseam.broker.port import Member, Span, Topic
@@ -33,6 +33,9 @@ SECONDS_MAX = 15.0
 
 READERS_MAX = 64
 """Partitions that are read side by side without starting anew."""
+
+VISITORS_MAX = 8
+"""Groups that are asked for their offsets without starting anew."""
 
 T = TypeVar("T")
 
@@ -92,6 +95,7 @@ class KafkaAdmin:
         self._bootstrap, self._extra = bootstrap, extra
         self._client = AdminClient(for_admin(bootstrap, extra))
         self._readers: dict[Partition, Reader] = {}
+        self._visitors: dict[str, Consumer] = {}
         self._turn = threading.Lock()
         self._closed = False
 
@@ -215,10 +219,29 @@ class KafkaAdmin:
         return await self._ask(f"looking at group {group}", lambda: self._offsets(group))
 
     def _offsets(self, group: str) -> dict[Partition, int]:
-        asked = [ConsumerGroupTopicPartitions(group)]
-        answers = self._client.list_consumer_group_offsets(asked, request_timeout=SECONDS_MAX)
-        found = answers[group].result()
-        return {place_of(one): one.offset for one in found.topic_partitions if one.offset >= 0}
+        """Asked through a client of the group that never joins it.
+
+        The admin client's own question kills the process when the group's coordinator is moving
+        or loading: https://github.com/confluentinc/librdkafka/issues/5040.
+        """
+        listed = self._client.list_topics(timeout=SECONDS_MAX).topics.items()
+        wanted = [at(Partition(name, n)) for name, one in listed for n in one.partitions]
+        if not wanted:
+            return {}
+        found = self._visitor(group).committed(wanted, timeout=SECONDS_MAX)
+        for one in found:
+            if one.error is not None:
+                raise KafkaException(one.error)
+        return {place_of(one): one.offset for one in found if one.offset >= 0}
+
+    def _visitor(self, group: str) -> Consumer:
+        found = self._visitors.pop(group, None)
+        if found is None:
+            if len(self._visitors) >= VISITORS_MAX:
+                self._visitors.pop(next(iter(self._visitors))).close()
+            found = Consumer(for_visitor(self._bootstrap, group, self._extra))
+        self._visitors[group] = found  # the last used is the last to go
+        return found
 
     async def set_offsets(self, group: str, offsets: Mapping[Partition, int]) -> None:
         """Move a group that has no members now."""
@@ -271,12 +294,13 @@ class KafkaAdmin:
     async def close(self) -> None:
         """Give back sockets and threads. May be called twice."""
         self._closed = True
-        await asyncio.to_thread(self._close_readers)
+        await asyncio.to_thread(self._close_clients)
 
-    def _close_readers(self) -> None:
+    def _close_clients(self) -> None:
         with self._turn:
-            while self._readers:
-                self._readers.popitem()[1].close()
+            for clients in (self._readers, self._visitors):
+                while clients:
+                    clients.popitem()[1].close()
 
 
 def _assigned(member: Any) -> Collection[TopicPartition]:

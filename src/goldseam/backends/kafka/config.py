@@ -114,6 +114,18 @@ def for_reader(bootstrap: str, extra: Mapping[str, str]) -> Config:
     }
 
 
+def for_visitor(bootstrap: str, group: str, extra: Mapping[str, str]) -> Config:
+    """Looks at what ``group`` has committed, and never joins it."""
+    return {
+        "bootstrap.servers": bootstrap,
+        "socket.timeout.ms": int(SOCKET_SECONDS * 1000),
+        **checked(extra),
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+    }
+
+
 def for_admin(bootstrap: str, extra: Mapping[str, str]) -> Config:
     """Looks and prepares."""
     return {"bootstrap.servers": bootstrap, **checked(extra)}
