@@ -12,7 +12,7 @@ from goldseam import ANY, EventStore, NewEvent
 from tests.faults.ledger import ParcelScanned, Sent
 from tests.faults.writer import new_append
 
-ALIVE_SECONDS_MAX = 60
+ALIVE_SECONDS_MAX = 90
 ALIVE_APPENDS = 10
 """So many new acknowledgements prove that the load lives."""
 PAUSE_SECONDS = 0.002

@@ -74,13 +74,18 @@ async def running(runner: ConsumerRunner) -> AsyncIterator[ConsumerRunner]:
 
 
 async def until(condition: Callable[[], bool], *tasks: asyncio.Task[Any]) -> None:
-    """Wait until ``condition`` holds."""
-    async with asyncio.timeout(SETTLE_SECONDS_MAX):
-        while not condition():
-            for task in tasks:
-                if task.done():
-                    task.result()
-            await asyncio.sleep(0.01)
+    """Wait until ``condition`` holds; if it never does, say where every task stands."""
+    try:
+        async with asyncio.timeout(SETTLE_SECONDS_MAX):
+            while not condition():
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        for task in asyncio.all_tasks():
+            task.print_stack()
+        raise
 
 
 def settled(runner: ConsumerRunner, deliveries: int) -> Callable[[], bool]:

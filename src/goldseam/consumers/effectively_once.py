@@ -85,6 +85,7 @@ class EffectivelyOnceWork:
 
     async def _with_retries(self, lane: Lane, items: list[Item], after: int) -> Outcome | None:
         failures = outages = 0
+        maybe_done: Outcome | None = None
         while True:
             assert lane.claim is not None
             isolate = failures >= self._attempts_max
@@ -97,8 +98,10 @@ class EffectivelyOnceWork:
                 lane.claim = await self._again(lane.claim)
                 items = [item for item in items if item.offset >= lane.claim.next_offset]
                 if lane.claim.next_offset >= after:
-                    return Outcome(lane.claim, 0, 0, (), ())
+                    return maybe_done or Outcome(lane.claim, 0, 0, (), ())
             except (StoreUnavailable, CommitUnknown, Raced) as error:
+                if isinstance(error, CommitUnknown):
+                    maybe_done = batch.outcome  # the next try finds out
                 outages += 1
                 if not await self._rest(lane, outages, error):
                     return None

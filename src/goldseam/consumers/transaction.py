@@ -110,6 +110,8 @@ class BatchTransaction:
         self._applied: list[Item] = []
         self._stopped: dict[str, int] = {}
         """Behind which offset each stopped sequence waits."""
+        self.outcome: Outcome | None = None
+        """What it did, if it was committed: its caller may have lost the answer."""
 
     async def __call__(self, connection: Connection) -> Outcome:
         """Move the offset, drop duplicates, apply, park.
@@ -138,7 +140,8 @@ class BatchTransaction:
             await job.inbox.settle(connection, self._applied, items)
         if self._parked:
             await self._park(connection, now_us)
-        return Outcome(claim, len(self._applied), duplicates, self._parked, db.effects)
+        self.outcome = Outcome(claim, len(self._applied), duplicates, self._parked, db.effects)
+        return self.outcome
 
     async def _fence(self, connection: Connection, now_us: int) -> Claim:
         if self._next_offset is None:

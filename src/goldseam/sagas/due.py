@@ -11,7 +11,8 @@ from heapq import heappop, heappush
 
 from goldseam.resilience.clock import MICROSECONDS_PER_SECOND, Clock
 
-LONGEST_SLEEP_SECONDS = 60.0
+LONGEST_SLEEP_SECONDS = 1.0
+"""A clock that was set, or a machine that was suspended, is noticed after so long."""
 
 
 class DueTimes:

@@ -81,6 +81,8 @@ class SagaRunner:
         self._seen: dict[str, int] = {}
         """The version up to which this process has acted on a saga."""
         self._at_work: dict[str, asyncio.Task[None]] = {}
+        self._due_at_work: set[str] = set()
+        """Those whose time came before their last task was quite over."""
         self._stopping = asyncio.Event()
         self._deadlines = Deadlines()
         self._failures: dict[str, int] = {}
@@ -148,7 +150,9 @@ class SagaRunner:
             self._begin(saga)
 
     def _begin(self, saga: str) -> None:
-        if saga not in self._at_work and not self._stopping.is_set():
+        if saga in self._at_work:
+            self._due_at_work.add(saga)
+        elif not self._stopping.is_set():
             self._due.drop(saga)
             task = asyncio.create_task(self._work(saga))
             self._at_work[saga] = task
@@ -156,9 +160,12 @@ class SagaRunner:
 
     def _worked(self, saga: str) -> None:
         self._at_work.pop(saga, None)
-        left = self._known.get(saga)
+        left, due = self._known.get(saga), saga in self._due_at_work
+        self._due_at_work.discard(saga)
         if left is not None:
             self._schedule(saga, left.state)
+        elif due:
+            self._begin(saga)
 
     async def _keep_time(self) -> None:
         while not self._stopping.is_set():

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from goldseam import Goldseam, Saga, SagaPlan, StepRefused, asks, event, step
+from goldseam.resilience.clock import SystemClock
 from goldseam.sagas.saga import Call, Retry
 from tests.support.eventually import eventually
 from tests.unit.sagas.definitions import Called, Granted, OrderReceived
@@ -189,6 +190,42 @@ async def test_a_timer_survives_a_restart(store_url: str) -> None:
         ended = (await app.sagas.stream("slow/1"))[-1]
         assert ended.recorded_us >= failed[-1].data.due_us
     assert 2 == Slow.calls
+
+
+class Leaping(SystemClock):
+    """Once it has begun, an hour passes at every so manyth reading."""
+
+    def __init__(self, every: int) -> None:
+        self._every, self._readings, self._hours = every, 0, 0
+        self.begun = False
+
+    def now_us(self) -> int:
+        if self.begun:
+            self._readings += 1
+            self._hours += self._readings % self._every == 0
+        return super().now_us() + self._hours * 3_600_000_000
+
+
+@pytest.mark.parametrize("every", range(1, 11))
+async def test_a_saga_whose_time_comes_while_it_is_put_to_sleep_wakes(
+    tmp_path: object, every: int
+) -> None:
+    """Wherever the clock leaps after the step has failed, the second attempt is made."""
+    clock = Leaping(every)
+
+    class Twice(Saga[OrderReceived]):
+        name = "twice"
+
+        @step(retry=Retry(attempts=2, first_seconds=600), nothing_to_undo=True)
+        async def once_more(self, data: OrderReceived, call: Call) -> None:
+            if call.attempt == 1:
+                clock.begun = True
+                raise RuntimeError("not yet")
+
+    plan = SagaPlan(definitions=(Twice(),), lease_seconds=1e9)
+    async with Goldseam(f"sqlite:///{tmp_path}/store.db", sagas=plan, clock=clock) as app:
+        await app.sagas.start(Twice, OrderReceived("1"), key="1")
+        await _ends(app, "twice/1", "completed")
 
 
 def _version(number: int, made: Callable[[str], None]) -> Saga[Any]:
