@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,10 +35,8 @@ class _LosesAnswers:
         if not isinstance(operation, BatchTransaction) or self.lost:
             return await self._database.transact(operation)
         self.lost += 1
-        try:
+        with suppress(_RolledBack):
             await self._database.transact(operation if self._committed else _undone(operation))
-        except _RolledBack:
-            pass
         raise CommitUnknown((), "the server went away while the commit was under way")
 
 
