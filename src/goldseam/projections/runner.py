@@ -101,16 +101,26 @@ class Runner:
                 page = await ahead
                 if page.position <= one.position:
                     return one
+                if page.last and self._lingers:
+                    return await self._apply(one, page)
                 ahead = self._ask(page.position)
                 await asyncio.sleep(0)  # let the next page be asked for before this one is used
-                began = self._applier.clock.monotonic()
-                one = await self._applier.apply(one, page)
-                took = self._applier.clock.monotonic() - began
-                self._advances.moved(self.name, len(page.events), took)
+                one = await self._apply(one, page)
         finally:
             ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)
         return one
+
+    @property
+    def _lingers(self) -> float:
+        return self._applier.projection.linger_seconds
+
+    async def _apply(self, one: Checkpoint, page: Page) -> Checkpoint:
+        began = self._applier.clock.monotonic()
+        moved = await self._applier.apply(one, page)
+        took = self._applier.clock.monotonic() - began
+        self._advances.moved(self.name, len(page.events), took)
+        return moved
 
     def _ask(self, after: int) -> asyncio.Future[Page]:
         return asyncio.ensure_future(self._source.page(after, self._page_events))
@@ -134,9 +144,8 @@ class Runner:
             for one in waits:
                 one.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
-        linger = self._applier.projection.linger_seconds
-        if linger and not self._nudged.is_set():
-            await self._sleep(linger)
+        if self._lingers and not self._nudged.is_set():
+            await self._sleep(self._lingers)
         if not self._stopping.is_set():
             self._nudged.clear()
 

@@ -14,10 +14,14 @@ from goldseam.store.event_store import EventStore
 
 
 class Page(msgspec.Struct, frozen=True, gc=False):
-    """A closed prefix: every event up to ``position`` is in ``events``, or is of no concern."""
+    """A closed prefix: every event up to ``position`` is in ``events``, or is of no concern.
+
+    ``last`` says that nothing was behind it when it was read.
+    """
 
     events: Sequence[Recorded[Any]]
     position: int
+    last: bool = False
 
 
 class Alarm(Protocol):
@@ -87,13 +91,15 @@ class StoreSource:
         The head is read before the page, so a page that is not full is complete up to it.
         """
         if after >= self._head_seen and await self.head() <= after:
-            return Page((), after)
+            return Page((), after, last=True)
         until = self._head_seen
         if self._category is None:
             events = await self._store.read_all(after=after, limit=limit)
         else:
             events = await self._store.read_category(self._category, after=after, limit=limit)
-        return Page(events, events.end if events.full else max(until, events.end))
+        if events.full:
+            return Page(events, events.end)
+        return Page(events, max(until, events.end), last=True)
 
     async def recorded_us_after(self, position: int) -> int | None:
         """When the oldest event above ``position`` was recorded."""
