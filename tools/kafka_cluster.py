@@ -283,6 +283,7 @@ class KafkaCluster:
             "-Djava.net.preferIPv4Stack=true",
             f"{quiet}defaultLogLevel=warn",
             f"{quiet}log.kafka.server.KafkaRaftServer=info",
+            f"{quiet}log.org.apache.kafka.coordinator.group=info",
             "-cp",
             f"{self.jars}/*",
         ]

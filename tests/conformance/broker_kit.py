@@ -13,7 +13,13 @@ from uuid import uuid4
 
 import pytest
 
-from goldseam.broker.errors import BrokerError, FencedMember, NotRunHere, RecordRefused
+from goldseam.broker.errors import (
+    BrokerError,
+    BrokerUnreachable,
+    FencedMember,
+    NotRunHere,
+    RecordRefused,
+)
 from goldseam.broker.port import Admin, Broker, Membership, Subscription, Topic
 from goldseam.broker.record import Partition, Received, Record
 from tests.support.eventually import eventually
@@ -326,6 +332,13 @@ class BrokerKit:
         assert [str(n).encode() for n in range(5)] == [one.value for one in found]
         await subscription.close()
         await publisher.close()
+
+    async def test_a_closed_subscription_says_so(self, broker: Broker, topic: str) -> None:
+        """Whoever asks it for records in a loop would never wait, and hear nothing."""
+        subscription = await self.member(broker, topic, fresh("group"))
+        await subscription.close()
+        with pytest.raises(BrokerUnreachable, match="closed"):
+            await subscription.poll(1, 0.1)
 
     async def test_everything_may_be_closed_twice(self, broker: Broker, topic: str) -> None:
         """Closing again does nothing."""

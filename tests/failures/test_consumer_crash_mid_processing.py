@@ -33,7 +33,9 @@ from tests.support.river import (
 STREAMS, EACH = 15, 20
 FACTS = STREAMS * EACH
 AWAITS_QUICK = (4, 6, 7, 8, 9, 10, 12, 16, 22, 28, 29, 30, 31, 32, 40)
-AWAITS_SOAK = range(1, 101)
+AWAITS_SOAK, TURNS_SOAK, KILLS_SOAK = 35, 240, 200
+"""A member does as much for two new facts of each stream; the last awaits are not always met."""
+EACH_TURN = 2
 STOP_AWAIT = 20
 STOP_SECONDS = 4.0
 """Longer than the session, and than PostgreSQL lets an idle transaction stand in the way."""
@@ -48,25 +50,23 @@ def _kill(broker_url: str, url: str, mode: str, awaits: object, sides: tuple[str
     return kills
 
 
-async def _prepare(folder: Path) -> str:
-    broker_url = f"sqlite:///{folder / 'broker.db'}"
+async def _prepare(broker_url: str) -> None:
     async with river(broker_url) as broker:
         await send(broker, facts(STREAMS, EACH))
-    return broker_url
 
 
-def _judge(url: str) -> None:
+def _judge(url: str, each: int = EACH) -> None:
     rows = Outside(url).query("SELECT account, balance, deposits FROM balances")
-    assert sorted((f"account-{n}", EACH, EACH) for n in range(STREAMS)) == sorted(rows)
-    assert [(FACTS,)] == Outside(url).query("SELECT count(*) FROM movements")
+    assert sorted((f"account-{n}", each, each) for n in range(STREAMS)) == sorted(rows)
+    assert [(STREAMS * each,)] == Outside(url).query("SELECT count(*) FROM movements")
 
 
 @pytest.mark.parametrize("mode", ["effectively-once", "watermark"])
 async def test_killed_at_many_moments_nothing_is_lost_or_doubled(
-    store_url: str, tmp_path: Path, mode: str
+    store_url: str, broker_url: str, mode: str
 ) -> None:
     """SIGKILL before and after statements, the commit and the broker's commit; own SQL judges."""
-    broker_url = await _prepare(tmp_path)
+    await _prepare(broker_url)
     kills = await asyncio.to_thread(
         _kill, broker_url, store_url, mode, AWAITS_QUICK[:: 2 if mode == "watermark" else 1],
         ("after",),
@@ -76,25 +76,47 @@ async def test_killed_at_many_moments_nothing_is_lost_or_doubled(
     _judge(store_url)
 
 
+async def _killed_200_times(url: str, broker_url: str, mode: str) -> None:
+    """New facts before each turn; a member is killed at one await after the other."""
+    kills = 0
+    async with river(broker_url) as broker:
+        for turn in range(TURNS_SOAK):
+            known = facts(STREAMS, EACH_TURN * (turn + 1))
+            await send(broker, known[STREAMS * EACH_TURN * turn :])
+            number, side = turn % AWAITS_SOAK + 1, ("before", "after")[turn // AWAITS_SOAK % 2]
+            process = child(broker_url, url, mode, str(number), side)
+            kills += await asyncio.to_thread(was_killed, process)
+    assert not await asyncio.to_thread(was_killed, child(broker_url, url, mode))
+    print(f"{kills} kills in {TURNS_SOAK} turns")
+    assert kills >= KILLS_SOAK
+    _judge(url, EACH_TURN * TURNS_SOAK)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("mode", ["effectively-once", "watermark"])
 async def test_killed_200_times_nothing_is_lost_or_doubled(
     store_url: str, tmp_path: Path, mode: str
 ) -> None:
-    """Each await of the first hundred, and both sides of it."""
-    broker_url = await _prepare(tmp_path)
-    sides = ("before", "after")
-    await asyncio.to_thread(_kill, broker_url, store_url, mode, AWAITS_SOAK, sides)
-    assert not await asyncio.to_thread(was_killed, child(broker_url, store_url, mode))
-    _judge(store_url)
+    """On the embedded broker."""
+    await _killed_200_times(store_url, f"sqlite:///{tmp_path / 'broker.db'}", mode)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("mode", ["effectively-once", "watermark"])
+async def test_killed_200_times_on_kafka_nothing_is_lost_or_doubled(
+    postgres_schema_url: str, kafka_url: str, mode: str
+) -> None:
+    """From Kafka into PostgreSQL."""
+    await _killed_200_times(postgres_schema_url, kafka_url, mode)
 
 
 async def test_control_at_least_once_doubles_what_was_cut_off(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """The same kills without dedup: effects that were not committed at the broker come twice."""
-    broker_url = await _prepare(tmp_path)
+    await _prepare(broker_url)
     await asyncio.to_thread(
         _kill, broker_url, store_url, "at-least-once", AWAITS_QUICK[-1:], ("after",)
     )
@@ -102,9 +124,11 @@ async def test_control_at_least_once_doubles_what_was_cut_off(
     assert Outside(store_url).query("SELECT sum(deposits) FROM balances")[0][0] > FACTS
 
 
-async def test_control_commit_before_loses_what_was_cut_off(store_url: str, tmp_path: Path) -> None:
+async def test_control_commit_before_loses_what_was_cut_off(
+    store_url: str, broker_url: str
+) -> None:
     """At-most-once under the same kills: what was committed and not handled never comes back."""
-    broker_url = await _prepare(tmp_path)
+    await _prepare(broker_url)
     await asyncio.to_thread(
         _kill, broker_url, store_url, "at-most-once", AWAITS_QUICK[-1:], ("after",)
     )
@@ -113,11 +137,11 @@ async def test_control_commit_before_loses_what_was_cut_off(store_url: str, tmp_
 
 
 @pytest.mark.postgres
-async def test_its_database_restarts_under_it(tmp_path: Path) -> None:
+async def test_its_database_restarts_under_it(broker_url: str) -> None:
     """A restart of PostgreSQL in mid-stream is waited out; nothing is parked, lost or doubled."""
     with own_server() as server:
         url = f"{server.url()}?schema=public"
-        async with river(f"sqlite:///{tmp_path / 'broker.db'}") as broker, target(url) as database:
+        async with river(broker_url) as broker, target(url) as database:
             runner = ConsumerRunner(
                 of_mode(EffectivelyOnce()), broker, database, batch_records=10, pause_seconds=0.01
             )
@@ -132,9 +156,9 @@ async def test_its_database_restarts_under_it(tmp_path: Path) -> None:
         _judge(url)
 
 
-async def _zombie(url: str, folder: Path, *, fenced: bool) -> int:
+async def _zombie(url: str, broker_url: str, *, fenced: bool) -> int:
     """A member that has read a batch and wakes after its partition moved; deposits in the end."""
-    async with river(f"sqlite:///{folder / 'broker.db'}", partitions=1) as broker:
+    async with river(broker_url, partitions=1) as broker:
         await send(broker, facts(1, EACH))
         async with target(url) as database:
             sleeping, asleep = asyncio.Event(), asyncio.Event()
@@ -204,14 +228,14 @@ def _without_fence(operation: object) -> None:
     inbox.fresh = all_fresh
 
 
-async def test_a_zombie_batch_is_refused_by_the_fence(store_url: str, tmp_path: Path) -> None:
+async def test_a_zombie_batch_is_refused_by_the_fence(store_url: str, broker_url: str) -> None:
     """Woken after its partition moved, a member's batch has no effect, and it is told so."""
-    assert EACH == await _zombie(store_url, tmp_path, fenced=True)
+    assert EACH == await _zombie(store_url, broker_url, fenced=True)
 
 
-async def test_control_without_the_fence_a_zombie_doubles(store_url: str, tmp_path: Path) -> None:
+async def test_control_without_the_fence_a_zombie_doubles(store_url: str, broker_url: str) -> None:
     """The same moment without fence and dedup: every effect is there twice."""
-    assert 2 * EACH == await _zombie(store_url, tmp_path, fenced=False)
+    assert 2 * EACH == await _zombie(store_url, broker_url, fenced=False)
 
 
 def _stop_and_wake(broker_url: str, url: str) -> dict[str, int]:
@@ -236,24 +260,24 @@ def _stop_and_wake(broker_url: str, url: str) -> dict[str, int]:
 
 
 async def test_a_member_stopped_in_mid_transaction_and_woken_later_does_no_harm(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """SIGSTOP past its session, SIGCONT after its partitions moved: nothing lost or doubled.
 
     PostgreSQL ends the transaction that stood in the way, so the woken batch fails as a whole. A
     SQLite file stays locked until the process wakes: then the batch was in time after all.
     """
-    broker_url = await _prepare(tmp_path)
+    await _prepare(broker_url)
     tally = await asyncio.to_thread(_stop_and_wake, broker_url, store_url)
     assert store_url.startswith("sqlite") or tally["fenced"] + tally["retries"] > 0
     _judge(store_url)
 
 
 async def test_a_restarted_member_goes_on_where_its_effects_end(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """The database's offset is the truth, even when the broker forgot all its commits."""
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}") as broker, target(store_url) as base:
+    async with river(broker_url) as broker, target(store_url) as base:
         await send(broker, facts(STREAMS, EACH // 2))
         await drain(of_mode(EffectivelyOnce()), broker, base, FACTS // 2)
         admin = await broker.admin()

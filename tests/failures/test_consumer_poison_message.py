@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -26,11 +25,15 @@ from goldseam.errors import StoreUnavailable
 from goldseam.resilience.clock import SystemClock
 from goldseam.telemetry.signals import signals
 from goldseam.versioning.upcasting import rename_field
-from tests.support.consumers import BALANCES, POISON, TOPIC, MoneyDeposited, fact
+from tests.faults.server import own_server
+from tests.support.consumers import BALANCES, POISON, TOPIC, MoneyDeposited, fact, facts
 from tests.support.consumers import Balances as Plain
 from tests.support.river import drain, river, running, send, settled, target, until
 
 STREAMS, EACH = 10, 5
+MANY_STREAMS, EACH_OF_MANY = 70, 143
+MANY = MANY_STREAMS * EACH_OF_MANY
+"""A little more than ten thousand, over so many streams that every poison is in another one."""
 ALL = Choice(consumer="balances")
 ORDER = Order("ann", "the bank takes it now", 1)
 
@@ -88,10 +91,6 @@ async def redriven(
             await asyncio.sleep(0.02)
 
 
-def broker_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'broker.db'}"
-
-
 @pytest.mark.parametrize(
     ("poison", "letters"),
     [
@@ -103,11 +102,11 @@ def broker_url(tmp_path: Path) -> str:
     ids=["in-the-middle", "at-the-head", "two-streams", "all-poison"],
 )
 async def test_the_stream_waits_and_the_others_flow(
-    store_url: str, tmp_path: Path, poison: list[tuple[str, int]], letters: int
+    store_url: str, broker_url: str, poison: list[tuple[str, int]], letters: int
 ) -> None:
     """Every record is applied or is a letter, none is both; each stream is applied in order."""
     consumer = Balances()
-    async with river(broker_url(tmp_path)) as broker, target(store_url) as database:
+    async with river(broker_url) as broker, target(store_url) as database:
         await send(broker, with_poison(*poison))
         await drain(consumer, broker, database, STREAMS * EACH)
         done, found = await applied(database), await waiting(database)
@@ -128,11 +127,11 @@ def _function(one: Letter) -> str:
 
 
 async def test_a_redrive_applies_the_stream_in_order_and_once(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """After the fix: each fact once, in order; asked for twice is still once."""
     consumer = Balances()
-    async with river(broker_url(tmp_path)) as broker, target(store_url) as database:
+    async with river(broker_url) as broker, target(store_url) as database:
         await send(broker, with_poison(("account-3", 2)))
         await drain(consumer, broker, database, STREAMS * EACH)
         before = signals.value("goldseam_dead_letters_redriven_total", consumer="balances")
@@ -148,7 +147,9 @@ async def test_a_redrive_applies_the_stream_in_order_and_once(
         assert [1, 2, 3, 4, 5, 6] == (await applied(database))["account-3"]
 
 
-async def test_a_second_poison_in_the_stream_stops_it_again(store_url: str, tmp_path: Path) -> None:
+async def test_a_second_poison_in_the_stream_stops_it_again(
+    store_url: str, broker_url: str
+) -> None:
     """What is before the second poison is applied, what is behind it waits on."""
 
     class FourthStaysBroken(Balances):
@@ -158,7 +159,7 @@ async def test_a_second_poison_in_the_stream_stops_it_again(store_url: str, tmp_
             await super().deposited(fact, db)
 
     poison = with_poison(("account-3", 2), ("account-3", 4))
-    async with river(broker_url(tmp_path)) as broker, target(store_url) as database:
+    async with river(broker_url) as broker, target(store_url) as database:
         await send(broker, poison)
         await drain(Balances(), broker, database, STREAMS * EACH)
         assert 4 == len(await waiting(database))
@@ -175,7 +176,7 @@ async def test_a_second_poison_in_the_stream_stops_it_again(store_url: str, tmp_
         assert [1, 2, 3, 4, 5] == (await applied(database))["account-3"]
 
 
-async def test_a_redrive_upcasts_with_the_code_of_today(store_url: str, tmp_path: Path) -> None:
+async def test_a_redrive_upcasts_with_the_code_of_today(store_url: str, broker_url: str) -> None:
     """The letter holds the old event; the release with the missing upcaster applies it."""
     old, new = Registry(), Registry()
 
@@ -185,7 +186,7 @@ async def test_a_redrive_upcasts_with_the_code_of_today(store_url: str, tmp_path
     before = old.event(name="tests.MoneyDeposited", version=2)(Deposit)
     today = new.event(name="tests.MoneyDeposited", version=2)(Deposit)
     upcaster("tests.MoneyDeposited", 1, registry=new)(rename_field("amount", "total"))
-    async with river(broker_url(tmp_path)) as broker, target(store_url) as database:
+    async with river(broker_url) as broker, target(store_url) as database:
         await send(broker, [fact("account-1", 1, 7), fact("account-1", 2, 8)])
         await drain(_adding(before), broker, database, 2, registry=old)
         assert ["schema", "queued"] == [one.reason for one in await waiting(database)]
@@ -208,9 +209,9 @@ def _adding(kind: type) -> Consumer:
     return made
 
 
-async def test_what_is_no_event_at_all_stops_only_its_key(store_url: str, tmp_path: Path) -> None:
+async def test_what_is_no_event_at_all_stops_only_its_key(store_url: str, broker_url: str) -> None:
     """A record that nobody can read is a letter with the reason schema, its key waits."""
-    async with river(broker_url(tmp_path)) as broker, target(store_url) as database:
+    async with river(broker_url) as broker, target(store_url) as database:
         junk = Record(TOPIC, b"account-1", b"\x00junk")
         await send(broker, [junk, fact("account-1", 1), fact("account-2", 1)])
         await drain(Balances(), broker, database, 3)
@@ -222,10 +223,10 @@ async def test_what_is_no_event_at_all_stops_only_its_key(store_url: str, tmp_pa
 
 
 async def test_without_its_database_the_consumer_waits_and_loses_nothing(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """The dead letters are in the consumer's own database: down together, back together."""
-    async with river(broker_url(tmp_path)) as broker, target(store_url) as database:
+    async with river(broker_url) as broker, target(store_url) as database:
         await send(broker, with_poison(("account-3", 2)))
         flaky = _Away(database, calls=3)
         runner = ConsumerRunner(Balances(), broker, flaky, pause_seconds=0.001)  # type: ignore[arg-type]
@@ -237,9 +238,71 @@ async def test_without_its_database_the_consumer_waits_and_loses_nothing(
         assert STREAMS * EACH - 4 == sum(len(some) for some in done.values())
 
 
-async def test_every_letter_is_mirrored_with_its_reason(store_url: str, tmp_path: Path) -> None:
+async def _restarted_while_parking(broker_url: str, how: str) -> None:
+    with own_server() as server:
+        async with river(broker_url) as broker, target(f"{server.url()}?schema=public") as base:
+            runner = ConsumerRunner(Balances(), broker, base, pause_seconds=0.01, batch_records=3)
+            poison = [(f"account-{n}", 2) for n in range(0, STREAMS, 2)]
+            async with running(runner):
+                await send(broker, with_poison(*poison))
+                await until(lambda: runner.tally.dead_lettered > 0)
+                await asyncio.to_thread(server.stop, how)
+                await asyncio.sleep(1.0)
+                await asyncio.to_thread(server.start)
+                await until(settled(runner, STREAMS * EACH))
+            done, found = await applied(base), await waiting(base)
+    for n in range(STREAMS):
+        versions = [1] if n % 2 == 0 else list(range(1, EACH + 1))
+        assert versions == done[f"account-{n}"]
+        left = [one for one in found if one.sequence == f"account-{n}"]
+        assert EACH - len(versions) == len(left)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+async def test_the_dead_letters_database_goes_away_while_records_are_parked(
+    broker_url: str, how: str
+) -> None:
+    """A real server, stopped and started again: every record is applied or a letter, once."""
+    await _restarted_while_parking(broker_url, how)
+
+
+def _one_in_a_thousand() -> list[Record]:
+    return [
+        fact(one.key.decode(), n // MANY_STREAMS + 1, POISON) if n % 1_000 == 999 else one
+        for n, one in enumerate(facts(MANY_STREAMS, EACH_OF_MANY))
+        if one.key is not None
+    ]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+async def test_one_poison_record_in_a_thousand(store_url: str, broker_url: str) -> None:
+    """Ten of ten thousand; after the mending and two redrives each is applied once, in order."""
+    consumer, each = Balances(), EACH_OF_MANY
+    async with river(broker_url) as broker, target(store_url) as database:
+        await send(broker, _one_in_a_thousand())
+        await drain(consumer, broker, database, MANY)
+        done = await applied(database)
+        found = await database.fetch("SELECT sequence, reason FROM goldseam_dead_letters")
+        heads = {sequence for sequence, reason in found if reason == "poison"}
+        assert 0 < len(heads) <= MANY // 1_000
+        assert MANY == len(found) + sum(len(some) for some in done.values())
+        for n in range(MANY_STREAMS):
+            versions = done.get(f"account-{n}", [])
+            assert list(range(1, len(versions) + 1)) == versions
+            assert (len(versions) < each) == (f"account-{n}" in heads)
+        consumer.broken = False
+        for _ in range(2):
+            await database.transact(lambda c: redrive(c, ALL, ORDER))
+        await redriven(consumer, broker, database, 0)
+        done = await applied(database)
+    assert {f"account-{n}": list(range(1, each + 1)) for n in range(MANY_STREAMS)} == done
+
+
+async def test_every_letter_is_mirrored_with_its_reason(store_url: str, broker_url: str) -> None:
     """The topic's own dead letter topic shows what waits, and the gauge counts it."""
-    async with river(broker_url(tmp_path)) as broker, target(store_url) as database:
+    async with river(broker_url) as broker, target(store_url) as database:
         await send(broker, with_poison(("account-3", 4)))
         await drain(Balances(), broker, database, STREAMS * EACH)
         mirror = Mirror("balances", database, broker, SystemClock())
@@ -263,7 +326,7 @@ async def test_every_letter_is_mirrored_with_its_reason(store_url: str, tmp_path
 
 
 async def test_control_skipping_what_fails_loses_facts_and_order(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """Log and go on, as is common: the poison fact is gone, and what follows it is applied."""
 
@@ -273,16 +336,16 @@ async def test_control_skipping_what_fails_loses_facts_and_order(
             if fact.data.amount != POISON:
                 await super().deposited(fact, db)
 
-    async with river(broker_url(tmp_path)) as broker, target(store_url) as database:
+    async with river(broker_url) as broker, target(store_url) as database:
         await send(broker, with_poison(("account-3", 2)))
         await drain(Skips(), broker, database, STREAMS * EACH)
         assert [1, 3, 4, 5] == (await applied(database))["account-3"]
         assert [] == await waiting(database)
 
 
-async def test_control_trying_for_ever_stops_the_partition(store_url: str, tmp_path: Path) -> None:
+async def test_control_trying_for_ever_stops_the_partition(store_url: str, broker_url: str) -> None:
     """Without dead letters one poison fact holds up every stream of its partition."""
-    async with river(broker_url(tmp_path), partitions=1) as broker, target(store_url) as database:
+    async with river(broker_url, partitions=1) as broker, target(store_url) as database:
         await send(broker, with_poison(("account-3", 1)))
         runner = ConsumerRunner(
             Balances(), broker, database, attempts_max=1_000_000, pause_seconds=0.0001

@@ -23,6 +23,7 @@ from tests.support.river import drain, river, running, send, target, until
 STREAMS, EACH = 20, 50
 FACTS = STREAMS * EACH
 QUEUE_MAX = 20
+PER_SECOND = 200
 PARTITIONS = 4
 
 
@@ -40,10 +41,10 @@ class _Stuck(Elsewhere):
         await super().apply_batch(events, db)
 
 
-async def _queued_while_stuck(folder: Path, queue_max: int) -> tuple[int, int, int]:
+async def _queued_while_stuck(broker_url: str, queue_max: int) -> tuple[int, int, int]:
     """Records in memory while the handler stands, partitions paused then, rebalances in all."""
     stuck = _Stuck()
-    async with river(f"sqlite:///{folder / 'broker.db'}", partitions=PARTITIONS) as broker:
+    async with river(broker_url, partitions=PARTITIONS) as broker:
         await send(broker, facts(STREAMS, EACH))
         membership = Membership(group="elsewhere", session_seconds=1.0, max_poll_seconds=1.0)
         runner = ConsumerRunner(
@@ -62,25 +63,25 @@ async def _queued_while_stuck(folder: Path, queue_max: int) -> tuple[int, int, i
     return status.queued, len(status.paused), runner.tally.rebalances
 
 
-async def test_partitions_are_paused_and_nobody_is_thrown_out(tmp_path: Path) -> None:
+async def test_partitions_are_paused_and_nobody_is_thrown_out(broker_url: str) -> None:
     """Standing for longer than its session, it keeps its partitions and a bounded queue."""
-    queued, paused, rebalances = await _queued_while_stuck(tmp_path, QUEUE_MAX)
+    queued, paused, rebalances = await _queued_while_stuck(broker_url, QUEUE_MAX)
     assert PARTITIONS == paused
     assert queued <= PARTITIONS * 2 * QUEUE_MAX
     assert 1 == rebalances
 
 
-async def test_control_without_the_bound_everything_is_in_memory(tmp_path: Path) -> None:
+async def test_control_without_the_bound_everything_is_in_memory(broker_url: str) -> None:
     """The same, with a queue as long as it likes: all that the topic holds."""
-    queued, paused, _ = await _queued_while_stuck(tmp_path, 1_000_000)
+    queued, paused, _ = await _queued_while_stuck(broker_url, 1_000_000)
     assert 0 == paused
     assert queued >= FACTS - PARTITIONS
 
 
-async def test_the_lag_grows_is_seen_and_shrinks_again(store_url: str, tmp_path: Path) -> None:
+async def test_the_lag_grows_is_seen_and_shrinks_again(store_url: str, broker_url: str) -> None:
     """In records and seconds, from outside the member; nobody there, then caught up."""
     consumer = of_mode(EffectivelyOnce())
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}") as broker, target(store_url) as base:
+    async with river(broker_url) as broker, target(store_url) as base:
         await send(broker, facts(STREAMS, EACH))
         await ConsumerRunner(consumer, broker, base).prepare()
         admin, clock = await broker.admin(), SystemClock()
@@ -99,9 +100,48 @@ async def test_the_lag_grows_is_seen_and_shrinks_again(store_url: str, tmp_path:
     assert 0 == signals.value("goldseam_consumer_lag_events", consumer="balances")
 
 
-async def test_more_members_share_the_work(store_url: str, tmp_path: Path) -> None:
+class _TenTimesSlower(Elsewhere):
+    """For each record it needs ten times as long as there is between two of them."""
+
+    mode = AtLeastOnce(concurrency=1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 10 / PER_SECOND
+
+    async def apply_batch(self, events: Sequence[Any], db: Any) -> None:
+        await asyncio.sleep(self.seconds * len(events))
+        await super().apply_batch(events, db)
+
+
+async def test_ten_times_slower_than_its_topic(broker_url: str) -> None:
+    """The lag grows, memory does not, nobody is thrown out; mended, it catches up: all once."""
+    slow = _TenTimesSlower()
+    async with river(broker_url, partitions=1) as broker:
+        membership = Membership(group="elsewhere", session_seconds=1.0, max_poll_seconds=2.0)
+        runner = ConsumerRunner(
+            slow, broker, None, queue_records_max=QUEUE_MAX, batch_records=1, membership=membership
+        )
+        publisher = await broker.publisher()
+        async with running(runner):
+            await until(lambda: bool(runner.status().partitions))
+            for n in range(0, FACTS, PER_SECOND // 10):
+                await publisher.publish(facts(STREAMS, EACH)[n : n + PER_SECOND // 10])
+                await asyncio.sleep(0.1)
+                assert runner.status().queued <= 2 * QUEUE_MAX
+            behind = FACTS - runner.tally.applied
+            slow.seconds = 0.0
+            await until(lambda: runner.tally.applied >= FACTS)
+        assert 1 == runner.tally.rebalances
+    assert behind > FACTS / 4
+    assert FACTS == len(slow.sent) == len(set(slow.sent))
+    for stream in {stream for stream, _ in slow.sent}:
+        assert list(range(1, EACH + 1)) == [n for one, n in slow.sent if one == stream]
+
+
+async def test_more_members_share_the_work(store_url: str, broker_url: str) -> None:
     """Scale-out: two members of one group apply everything once, each a part of it."""
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}") as broker, target(store_url) as base:
+    async with river(broker_url) as broker, target(store_url) as base:
         one = ConsumerRunner(of_mode(EffectivelyOnce()), broker, base, batch_records=5)
         two = ConsumerRunner(of_mode(EffectivelyOnce()), broker, base, batch_records=5)
         async with running(one), running(two):

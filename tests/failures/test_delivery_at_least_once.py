@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,10 +34,10 @@ class _Moody(Elsewhere):
         await super().apply_batch(events, db)
 
 
-async def test_it_is_tried_until_it_works(tmp_path: Path) -> None:
+async def test_it_is_tried_until_it_works(broker_url: str) -> None:
     """Two failures of each record later all are there, in order, none given up."""
     moody = _Moody()
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}") as broker:
+    async with river(broker_url) as broker:
         await send(broker, facts(KEYS, EACH))
         runner = await drain(moody, broker, None, KEYS * EACH)
     assert {3} == set(moody.tries.values())
@@ -48,11 +47,11 @@ async def test_it_is_tried_until_it_works(tmp_path: Path) -> None:
     assert 0 == runner.tally.dead_lettered
 
 
-async def test_tries_have_a_bound_and_a_letter_behind_it(store_url: str, tmp_path: Path) -> None:
+async def test_tries_have_a_bound_and_a_letter_behind_it(store_url: str, broker_url: str) -> None:
     """A record that never works stops its stream, in order; every other stream flows."""
     consumer = Elsewhere()
     records = [*facts(KEYS, 2), fact("account-0", 3, POISON), *facts(KEYS, EACH)[2 * KEYS :]]
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}") as broker, target(store_url) as base:
+    async with river(broker_url) as broker, target(store_url) as base:
         await send(broker, records)
         runner = await drain(consumer, broker, base, len(records))
     assert [1, 2] == [v for stream, v in consumer.sent if stream == "account-0"]
@@ -64,9 +63,9 @@ async def test_tries_have_a_bound_and_a_letter_behind_it(store_url: str, tmp_pat
     assert [(4,)] == Outside(store_url).query(where)
 
 
-async def test_control_without_a_place_for_letters_it_stops(tmp_path: Path) -> None:
+async def test_control_without_a_place_for_letters_it_stops(broker_url: str) -> None:
     """Nothing to keep the record in: it stops and says so, and the record is not committed."""
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}", partitions=1) as broker:
+    async with river(broker_url, partitions=1) as broker:
         await send(broker, [fact("a", 1), fact("a", 2, POISON), fact("a", 3)])
         runner = ConsumerRunner(Elsewhere(), broker, None, pause_seconds=0.001)
         with pytest.raises(NoPlaceForLetters):
@@ -77,7 +76,7 @@ async def test_control_without_a_place_for_letters_it_stops(tmp_path: Path) -> N
     assert [1] == list(committed.values())
 
 
-async def test_different_keys_at_once_one_key_in_order(tmp_path: Path) -> None:
+async def test_different_keys_at_once_one_key_in_order(broker_url: str) -> None:
     """Keyed parallelism: the most that ran at once is the declared number, never two of a key."""
     at_once: list[int] = []
     now: list[str] = []
@@ -95,7 +94,7 @@ async def test_different_keys_at_once_one_key_in_order(tmp_path: Path) -> None:
             now.remove(event.stream)
 
     consumer = Parallel()
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}", partitions=1) as broker:
+    async with river(broker_url, partitions=1) as broker:
         await send(broker, facts(KEYS, EACH))
         await drain(consumer, broker, None, KEYS * EACH)
     assert 4 == max(at_once)
@@ -104,7 +103,7 @@ async def test_different_keys_at_once_one_key_in_order(tmp_path: Path) -> None:
         assert list(range(1, EACH + 1)) == mine
 
 
-async def test_only_the_contiguous_prefix_is_committed(tmp_path: Path) -> None:
+async def test_only_the_contiguous_prefix_is_committed(broker_url: str) -> None:
     """One slow key holds the commit back, though all others behind it are done."""
     gate = asyncio.Event()
 
@@ -117,7 +116,7 @@ async def test_only_the_contiguous_prefix_is_committed(tmp_path: Path) -> None:
             await super().apply_batch(events, db)
 
     consumer = Held()
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}", partitions=1) as broker:
+    async with river(broker_url, partitions=1) as broker:
         await send(broker, facts(4, 1))
         runner = ConsumerRunner(consumer, broker, None)
         admin = await broker.admin()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from goldseam.consumers.modes import AtLeastOnce, AtMostOnce, Mode
 from goldseam.consumers.runner import ConsumerRunner
@@ -17,7 +16,7 @@ class _Crash(BaseException):
     """The process ends here."""
 
 
-async def _crash_in_the_middle(folder: Path, mode: Mode) -> list[int]:
+async def _crash_in_the_middle(broker_url: str, mode: Mode) -> list[int]:
     """A crash while the tenth record is handled, then a restart; the versions handled."""
 
     class Dying(Elsewhere):
@@ -28,7 +27,7 @@ async def _crash_in_the_middle(folder: Path, mode: Mode) -> list[int]:
 
     Dying.mode = Elsewhere.mode = mode
     try:
-        async with river(f"sqlite:///{folder / 'broker.db'}", partitions=1) as broker:
+        async with river(broker_url, partitions=1) as broker:
             await send(broker, facts(1, FACTS))
             dying = Dying()
             runner = ConsumerRunner(dying, broker, None)
@@ -51,35 +50,35 @@ async def _crash_in_the_middle(folder: Path, mode: Mode) -> list[int]:
     return [version for _, version in dying.sent + again.sent]
 
 
-async def test_a_crash_loses_what_was_committed_and_not_handled(tmp_path: Path) -> None:
+async def test_a_crash_loses_what_was_committed_and_not_handled(broker_url: str) -> None:
     """Nothing is handled twice; what the dead member held in its hands is gone, as declared."""
-    seen = await _crash_in_the_middle(tmp_path, AtMostOnce())
+    seen = await _crash_in_the_middle(broker_url, AtMostOnce())
     assert len(set(seen)) == len(seen)
     assert [*range(1, FACTS // 2 + 1), FACTS + 1] == seen
 
 
-async def test_control_at_least_once_loses_nothing_in_the_same_crash(tmp_path: Path) -> None:
+async def test_control_at_least_once_loses_nothing_in_the_same_crash(broker_url: str) -> None:
     """The other declaration: all are handled, some of them twice."""
-    seen = await _crash_in_the_middle(tmp_path, AtLeastOnce())
+    seen = await _crash_in_the_middle(broker_url, AtLeastOnce())
     assert set(range(1, FACTS + 2)) == set(seen)
     assert len(seen) > len(set(seen))
 
 
-async def test_a_handler_that_fails_is_not_tried_again(tmp_path: Path) -> None:
+async def test_a_handler_that_fails_is_not_tried_again(broker_url: str) -> None:
     """Don't retry on failure: the record is lost, counted, and the next ones are handled."""
 
     class Once(Elsewhere):
         mode = AtMostOnce()
 
     once = Once()
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}", partitions=1) as broker:
+    async with river(broker_url, partitions=1) as broker:
         await send(broker, [fact("a", 1), fact("a", 2, POISON), fact("a", 3)])
         runner = await drain(once, broker, None, 3)
     assert [("a", 1), ("a", 3)] == once.sent
     assert (2, 1, 0) == (runner.tally.applied, runner.tally.lost, runner.tally.retries)
 
 
-async def test_a_graceful_stop_finishes_what_is_committed(tmp_path: Path) -> None:
+async def test_a_graceful_stop_finishes_what_is_committed(broker_url: str) -> None:
     """Its offset is told already, so what waits in the process is handled before it leaves."""
 
     class Slow(Elsewhere):
@@ -90,7 +89,7 @@ async def test_a_graceful_stop_finishes_what_is_committed(tmp_path: Path) -> Non
             await super().apply_batch(events, db)  # type: ignore[arg-type]
 
     slow = Slow()
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}", partitions=1) as broker:
+    async with river(broker_url, partitions=1) as broker:
         await send(broker, facts(2, FACTS))
         runner = ConsumerRunner(slow, broker, None, batch_records=1)
         task = asyncio.create_task(runner.run())

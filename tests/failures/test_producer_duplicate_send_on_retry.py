@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from pathlib import Path
 
 import msgspec
 
@@ -34,10 +33,9 @@ LOST = 2
 
 
 async def test_a_retry_after_a_lost_answer_has_the_same_ids_and_keeps_the_order(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """Delivered more than once, applied once: the id says which ones are the same."""
-    broker_url = f"sqlite:///{tmp_path / 'broker.db'}"
     before = signals.value("goldseam_relay_retries_total")
     async with log(store_url, EVENTS) as store, sender(broker_url) as inner:
         publisher = LosesAnswers(inner, LOST)
@@ -53,9 +51,8 @@ async def test_a_retry_after_a_lost_answer_has_the_same_ids_and_keeps_the_order(
     assert before + LOST == signals.value("goldseam_relay_retries_total")
 
 
-async def test_control_a_retry_under_new_ids_is_a_second_fact(tmp_path: Path) -> None:
+async def test_control_a_retry_under_new_ids_is_a_second_fact(broker_url: str) -> None:
     """Nobody downstream can know that the two are one."""
-    broker_url = f"sqlite:///{tmp_path / 'broker.db'}"
     async with sender(broker_url) as inner:
         publisher = LosesAnswers(inner, 1)
         for _ in range(2):

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -82,28 +81,28 @@ async def _kill(url: str, broker_url: str, kills: int) -> tuple[int, int]:
     return died, len(found) - len(logged(url))
 
 
-async def test_a_relay_killed_at_every_step_loses_nothing(store_url: str, tmp_path: Path) -> None:
+async def test_a_relay_killed_at_every_step_loses_nothing(store_url: str, broker_url: str) -> None:
     """Stored = relayed, in the order of each stream; what was sent twice has the same id."""
-    died, doubles = await _kill(store_url, _broker(tmp_path), STEPS)
+    died, doubles = await _kill(store_url, broker_url, STEPS)
     assert died >= STEPS // 2
     assert doubles >= 1
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1_800)
 async def test_a_relay_killed_two_hundred_times_loses_nothing(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """The same, many times over."""
-    died, _ = await _kill(store_url, _broker(tmp_path), SOAK_KILLS)
+    died, _ = await _kill(store_url, broker_url, SOAK_KILLS)
     assert died >= SOAK_KILLS // 4
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
 async def test_a_relay_stopped_past_its_lease_and_woken_moves_no_checkpoint(
-    store_url: str, tmp_path: Path, side: str
+    store_url: str, broker_url: str, side: str
 ) -> None:
     """The other one has finished; the woken one sends at most what it held, and is fenced."""
-    broker_url = _broker(tmp_path)
     async with log(store_url, EVENTS) as store, sender(broker_url) as publisher:
         await relay_of(store, publisher).prepare()
         first = child(
@@ -126,9 +125,9 @@ async def test_a_relay_stopped_past_its_lease_and_woken_moves_no_checkpoint(
         assert len(delivered(broker_url)) > EVENTS
 
 
-async def test_the_fence_is_counted_and_named(store_url: str, tmp_path: Path) -> None:
+async def test_the_fence_is_counted_and_named(store_url: str, broker_url: str) -> None:
     """A relay that was overtaken in the middle learns it at its checkpoint."""
-    async with log(store_url, EVENTS) as store, sender(_broker(tmp_path)) as publisher:
+    async with log(store_url, EVENTS) as store, sender(broker_url) as publisher:
         before = signals.value("goldseam_relay_fenced_total")
 
         class Slow:
@@ -156,10 +155,9 @@ async def test_the_fence_is_counted_and_named(store_url: str, tmp_path: Path) ->
 
 
 async def test_control_publishing_after_the_commit_loses_a_message(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """The fact is stored and nobody will ever hear of it."""
-    broker_url = _broker(tmp_path)
     async with log(store_url), sender(broker_url) as publisher:
         await publisher.publish([])
     assert (-signal.SIGKILL, "") == ended(child("naive", broker_url, store_url, "2", "before"))
@@ -169,10 +167,9 @@ async def test_control_publishing_after_the_commit_loses_a_message(
 
 
 async def test_control_without_a_fence_the_checkpoint_goes_back(
-    store_url: str, tmp_path: Path
+    store_url: str, broker_url: str
 ) -> None:
     """The woken process believes in its lease, and what was relayed is to be relayed again."""
-    broker_url = _broker(tmp_path)
     async with log(store_url, EVENTS) as store, sender(broker_url) as publisher:
         await relay_of(store, publisher).prepare()
         first = child("unfenced", broker_url, store_url, "1", "after", "SIGSTOP")
@@ -183,7 +180,3 @@ async def test_control_without_a_fence_the_checkpoint_goes_back(
             os.kill(first.pid, signal.SIGCONT)
         assert (0, "done") == ended(first)
     assert checkpoint(store_url) < EVENTS
-
-
-def _broker(folder: Path) -> str:
-    return f"sqlite:///{folder / 'broker.db'}"

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from goldseam import EventStore, open_store
 from goldseam.broker.errors import BrokerUnreachable
-from goldseam.broker.port import Placed, Publisher
+from goldseam.broker.port import Placed, Publisher, Topic
 from goldseam.broker.record import Record
 from goldseam.outbox.relay import Relay
 from goldseam.outbox.routing import by_category
@@ -25,7 +26,9 @@ from tests.support.ticks import registry, tick
 
 ROOT = Path(__file__).resolve().parents[2]
 STREAMS = 3
+TOPIC, PARTITIONS = "tick", 3
 RELAY = "log"
+JUDGE_SECONDS_MAX = 60.0
 
 
 class Fact(NamedTuple):
@@ -57,10 +60,12 @@ def relay_of(
 
 @asynccontextmanager
 async def sender(url: str) -> AsyncIterator[Publisher]:
-    """A publisher of the embedded broker at ``url``."""
+    """A publisher of the broker at ``url``, where the topic of the facts is."""
     broker = open_broker(url)
     try:
-        await (await broker.admin()).topics()  # its tables are there now
+        admin = await broker.admin()
+        await admin.create(Topic(name=TOPIC, partitions=PARTITIONS, replication=1))
+        await admin.close()
         yield await broker.publisher()
     finally:
         await broker.close()
@@ -75,12 +80,41 @@ def logged(url: str) -> list[Fact]:
 
 
 def delivered(broker_url: str) -> list[Fact]:
-    """Every delivery on every topic, in the order of each partition; doubles included."""
+    """Every delivery, in the order of each partition; doubles included. By other clients."""
+    if broker_url.startswith("kafka:"):
+        return _on_kafka(broker_url.removeprefix("kafka://"))
     rows = query(
         broker_url,
         "SELECT record_key, headers FROM goldseam_records ORDER BY topic, number, record_offset",
     )
     return [Fact(bytes(key).decode(), _event_id(bytes(headers))) for key, headers in rows]
+
+
+def _on_kafka(bootstrap: str) -> list[Fact]:
+    judge = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "judge",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    judge.assign([TopicPartition(TOPIC, n, 0) for n in range(PARTITIONS)])
+    found: dict[int, list[Fact]] = {n: [] for n in range(PARTITIONS)}
+    ended = 0
+    while ended < PARTITIONS:
+        message = judge.poll(JUDGE_SECONDS_MAX)
+        assert message is not None, "the topic cannot be read to its end"
+        error, key = message.error(), message.key()
+        if error is None:
+            headers = dict(message.headers() or [])
+            assert key is not None
+            fact = Fact(key.decode(), headers["ce_id"].decode())
+            found[message.partition() or 0].append(fact)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended += 1
+    judge.close()
+    return [fact for number in sorted(found) for fact in found[number]]
 
 
 def _event_id(headers: bytes) -> str:

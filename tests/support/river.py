@@ -22,6 +22,8 @@ from tests.support.consumers import TOPIC
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTITIONS = 4
+FOR_EVER = {"retention.ms": "-1"}
+"""The bank's facts are years old, and a broker goes by a record's own time."""
 SETTLE_SECONDS_MAX = 60.0
 """For a broken program, not a measurement."""
 
@@ -34,7 +36,8 @@ async def river(
     broker = open_broker(url)
     try:
         admin = await broker.admin()
-        topic = Topic(name=TOPIC, partitions=partitions, replication=1, config=config or {})
+        settings = {**FOR_EVER, **(config or {})}
+        topic = Topic(name=TOPIC, partitions=partitions, replication=1, config=settings)
         await admin.create(topic)
         await admin.close()
         yield broker
@@ -73,10 +76,12 @@ async def running(runner: ConsumerRunner) -> AsyncIterator[ConsumerRunner]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], bool], *tasks: asyncio.Task[Any]) -> None:
+async def until(
+    condition: Callable[[], bool], *tasks: asyncio.Task[Any], seconds: float = SETTLE_SECONDS_MAX
+) -> None:
     """Wait until ``condition`` holds; if it never does, say where every task stands."""
     try:
-        async with asyncio.timeout(SETTLE_SECONDS_MAX):
+        async with asyncio.timeout(seconds):
             while not condition():
                 for task in tasks:
                     if task.done():
@@ -101,13 +106,19 @@ def settled(runner: ConsumerRunner, deliveries: int) -> Callable[[], bool]:
 
 
 async def drain(
-    consumer: Consumer, broker: Broker, database: Database | None, deliveries: int, **options: Any
+    consumer: Consumer,
+    broker: Broker,
+    database: Database | None,
+    deliveries: int,
+    *,
+    seconds: float = SETTLE_SECONDS_MAX,
+    **options: Any,
 ) -> ConsumerRunner:
     """Run ``consumer`` until so many deliveries have an outcome, then stop it in good order."""
     options.setdefault("pause_seconds", 0.001)
     runner = ConsumerRunner(consumer, broker, database, **options)
     async with running(runner):
-        await until(settled(runner, deliveries))
+        await until(settled(runner, deliveries), seconds=seconds)
     return runner
 
 

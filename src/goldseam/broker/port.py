@@ -90,6 +90,9 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     """Where a group without offsets begins: at the oldest record, or after the newest."""
 
 
+CLOSED = "this subscription is closed; subscribe again"
+
+
 class Subscription(Protocol):
     """One member of a consumer group."""
 
@@ -105,7 +108,8 @@ class Subscription(Protocol):
         in here and in :meth:`close`.
 
         Raises:
-            BrokerUnreachable, FencedMember
+            BrokerUnreachable: or this subscription was closed.
+            FencedMember
         """
         ...
 

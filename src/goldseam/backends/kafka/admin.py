@@ -37,6 +37,13 @@ READERS_MAX = 64
 VISITORS_MAX = 8
 """Groups that are asked for their offsets without starting anew."""
 
+_COORDINATOR_MOVES = {
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
+LOOK_SECONDS = 0.2
+
 T = TypeVar("T")
 
 
@@ -199,8 +206,7 @@ class KafkaAdmin:
 
     def _members(self, group: str) -> list[Member]:
         try:
-            asked = self._client.describe_consumer_groups([group], request_timeout=SECONDS_MAX)
-            described = asked[group].result()
+            described = _once_coordinated(lambda: self._described(group))
         except KafkaException as error:
             if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return []
@@ -213,6 +219,10 @@ class KafkaAdmin:
             )
             for one in described.members
         ]
+
+    def _described(self, group: str) -> Any:
+        asked = self._client.describe_consumer_groups([group], request_timeout=SECONDS_MAX)
+        return asked[group].result()
 
     async def offsets(self, group: str) -> Mapping[Partition, int]:
         """What ``group`` has committed."""
@@ -228,11 +238,15 @@ class KafkaAdmin:
         wanted = [at(Partition(name, n)) for name, one in listed for n in one.partitions]
         if not wanted:
             return {}
+        found = _once_coordinated(lambda: self._committed(group, wanted))
+        return {place_of(one): one.offset for one in found if one.offset >= 0}
+
+    def _committed(self, group: str, wanted: list[TopicPartition]) -> list[TopicPartition]:
         found = self._visitor(group).committed(wanted, timeout=SECONDS_MAX)
         for one in found:
             if one.error is not None:
                 raise KafkaException(one.error)
-        return {place_of(one): one.offset for one in found if one.offset >= 0}
+        return found
 
     def _visitor(self, group: str) -> Consumer:
         found = self._visitors.pop(group, None)
@@ -305,3 +319,16 @@ class KafkaAdmin:
 
 def _assigned(member: Any) -> Collection[TopicPartition]:
     return member.assignment.topic_partitions if member.assignment is not None else ()
+
+
+def _once_coordinated(ask: Callable[[], T]) -> T:
+    """What ``ask`` gives; a coordinator that is being found, moved or loaded is waited for."""
+    until = time.monotonic() + SECONDS_MAX
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            moves = error.args[0].code() in _COORDINATOR_MOVES
+            if not moves or time.monotonic() > until:
+                raise
+        time.sleep(LOOK_SECONDS)

@@ -22,6 +22,9 @@ QUEUE_MESSAGES_MAX = 200_000
 HEARTBEATS_IN_A_SESSION = 3
 
 _PROMISED: Mapping[str, str] = {
+    "bootstrap.servers": "",
+    "metadata.broker.list": "",
+    "transactional.id": "",
     "enable.idempotence": "true",
     "acks": "all",
     "request.required.acks": "all",
@@ -34,6 +37,9 @@ _PROMISED: Mapping[str, str] = {
     "on_delivery": "",
 }
 """Settings that a promise rests on: they are goldseam's to set."""
+
+_BOUNDED = ("delivery.timeout.ms", "message.timeout.ms")
+"""0 would mean for ever: the circuit breaker and the relay would never hear of an outage."""
 
 _CLASSIC_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy")
 
@@ -50,6 +56,9 @@ def checked(extra: Mapping[str, str]) -> Config:
                 f"the Kafka setting {name!r} is goldseam's own: delivery once and in order rests "
                 "on it; leave it out"
             )
+    for name in _BOUNDED:
+        if name in extra and not extra[name].strip("0 "):
+            raise InvalidInput(f"the Kafka setting {name!r} must be above 0: 0 waits for ever")
     return dict(extra)
 
 

@@ -17,7 +17,7 @@ from goldseam.backends.kafka.config import Config
 from goldseam.backends.kafka.owner import Owner
 from goldseam.backends.kafka.records import at, place_of, received
 from goldseam.broker.errors import BrokerError, BrokerUnreachable
-from goldseam.broker.port import Listener
+from goldseam.broker.port import CLOSED, Listener
 from goldseam.broker.record import Partition, Received
 
 CLOSE_SECONDS = 30.0
@@ -54,7 +54,7 @@ class KafkaSubscription:
     async def poll(self, limit: int, seconds: float) -> Sequence[Received]:
         """At most ``limit`` records, waiting at most ``seconds`` for the first."""
         if self._closed:
-            return ()
+            raise BrokerUnreachable(CLOSED)
         return await self._owner.call(lambda: self._poll(limit, seconds))
 
     def _poll(self, limit: int, seconds: float) -> list[Received]:

@@ -9,8 +9,8 @@ from functools import partial
 from goldseam.broker.embedded import groups, topics
 from goldseam.broker.embedded.desk import Desk
 from goldseam.broker.embedded.groups import Joined, Owned
-from goldseam.broker.errors import FencedMember
-from goldseam.broker.port import Listener
+from goldseam.broker.errors import BrokerUnreachable, FencedMember
+from goldseam.broker.port import CLOSED, Listener
 from goldseam.broker.record import Partition, Received
 from goldseam.database.connection import Connection
 from goldseam.resilience.clock import MICROSECONDS_PER_SECOND, Clock
@@ -46,8 +46,9 @@ class EmbeddedSubscription:
 
     async def poll(self, limit: int, seconds: float) -> Sequence[Received]:
         """At most ``limit`` records, waiting at most ``seconds`` for the first."""
-        until = self._clock.monotonic() + seconds
+        until, begun = self._clock.monotonic() + seconds, False
         while not self._closed:
+            begun = True
             await self._beat()
             seen = self._desk.writes
             found = await self._read(limit)
@@ -55,6 +56,8 @@ class EmbeddedSubscription:
             if found or left <= 0:
                 return found
             await self._desk.news(seen, min(left, LOOK_SECONDS))
+        if not begun:
+            raise BrokerUnreachable(CLOSED)
         return ()
 
     async def _beat(self) -> None:
