@@ -12,12 +12,15 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from goldseam.outbox.errors import RelayFenced
 from goldseam.telemetry.signals import signals
 from tests.crashes.outside import query
+from tests.faults.server import own_server
+from tests.support.eventually import eventually
 from tests.support.relays import (
     ROOT,
     STREAMS,
@@ -123,6 +126,26 @@ async def test_a_relay_stopped_past_its_lease_and_woken_moves_no_checkpoint(
         assert EVENTS == checkpoint(store_url)
         assert firsts(logged(store_url)) == firsts(delivered(broker_url))
         assert len(delivered(broker_url)) > EVENTS
+
+
+@pytest.mark.postgres
+async def test_its_store_restarts_under_it(broker_url: str) -> None:
+    """A fast stop, an immediate one, a killed postmaster: the relay goes on by itself."""
+    with own_server() as server:
+        url = f"{server.url()}?schema=public"
+        async with log(url) as store, sender(broker_url) as publisher:
+            one = relay_of(store, publisher, batch_events=4)
+            await one.prepare()
+            task = asyncio.create_task(one.run())
+            for turn, how in enumerate(("fast", "immediate", "kill"), start=1):
+                await asyncio.to_thread(server.kill if how == "kill" else partial(server.stop, how))
+                await asyncio.to_thread(server.start)
+                async with log(url, EVENTS):
+                    pass
+                await eventually(lambda turn=turn: checkpoint(url) == turn * EVENTS)
+            one.stop()
+            await task
+        assert firsts(logged(url)) == firsts(delivered(broker_url))
 
 
 async def test_the_fence_is_counted_and_named(store_url: str, broker_url: str) -> None:

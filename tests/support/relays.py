@@ -12,8 +12,9 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from goldseam import EventStore, open_store
+from goldseam.backends import kafka
 from goldseam.broker.errors import BrokerUnreachable
-from goldseam.broker.port import Placed, Publisher, Topic
+from goldseam.broker.port import Broker, Placed, Publisher, Topic
 from goldseam.broker.record import Record
 from goldseam.outbox.relay import Relay
 from goldseam.outbox.routing import by_category
@@ -59,9 +60,9 @@ def relay_of(
 
 
 @asynccontextmanager
-async def sender(url: str) -> AsyncIterator[Publisher]:
+async def sender(url: str, config: dict[str, str] | None = None) -> AsyncIterator[Publisher]:
     """A publisher of the broker at ``url``, where the topic of the facts is."""
-    broker = open_broker(url)
+    broker: Broker = kafka.open_broker(url, config) if config else open_broker(url)
     try:
         admin = await broker.admin()
         await admin.create(Topic(name=TOPIC, partitions=PARTITIONS, replication=1))
