@@ -55,6 +55,9 @@ faults: setup services ## the long fault runs: kills, restarts, full disks
 bench: setup services ## measure beside the raw limits, in ratios
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(RUN) benchmarks
+	$(RUN) benchmarks.sagas
+	@test -s .services/kafka.bootstrap || echo "relay and consumers: not measured, Kafka is missing: see make services"
+	test ! -s .services/kafka.bootstrap || { $(RUN) benchmarks.relay && $(RUN) benchmarks.consume; }
 
 docs: setup ## build the documentation into site/
 	$(VENV)/zensical build --clean

@@ -30,6 +30,8 @@ def test_a_producer_is_idempotent_and_waits_for_all_copies() -> None:
         "enable.auto.offset.store",
         "isolation.level",
         "group.instance.id",
+        "transactional.id",
+        "bootstrap.servers",
     ],
 )
 def test_a_promise_cannot_be_overridden(name: str) -> None:
@@ -38,6 +40,15 @@ def test_a_promise_cannot_be_overridden(name: str) -> None:
         checked({name: "1"})
     with pytest.raises(InvalidInput, match=name):
         open_broker(f"kafka://here:1?{name}=1")
+
+
+@pytest.mark.parametrize("value", ["0", "00", ""])
+@pytest.mark.parametrize("name", ["delivery.timeout.ms", "message.timeout.ms"])
+def test_a_delivery_cannot_wait_for_ever(name: str, value: str) -> None:
+    """0 is the client's word for that; nobody would hear of an outage."""
+    with pytest.raises(InvalidInput, match=f"{name}.*above 0"):
+        checked({name: value})
+    assert {name: "1500"} == checked({name: "1500"})
 
 
 def test_a_refusal_does_not_show_the_value() -> None:

@@ -13,15 +13,15 @@ from goldseam.errors import (
     StoreUnavailable,
 )
 
-_WHOLE_CLUSTER = ("57P01", "57P02", "57P03", "57P05")
-"""The server is going down or coming up: the connection is gone."""
+_CONNECTION_ENDED = ("57P01", "57P02", "57P03", "57P05", "25P03")
+"""The server is going down or coming up, or this connection was idle for too long."""
 
 
 def is_lost(error: psycopg.Error) -> bool:
     """Whether the connection is gone, so that nobody knows what the server did."""
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    return error.sqlstate in _WHOLE_CLUSTER or error.sqlstate.startswith("08")
+    return error.sqlstate in _CONNECTION_ENDED or error.sqlstate.startswith("08")
 
 
 def translate(error: psycopg.Error) -> Exception:
