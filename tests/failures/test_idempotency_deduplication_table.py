@@ -81,8 +81,9 @@ async def test_every_processed_event_has_one_row(store_url: str, tmp_path: Path)
 
 async def test_old_ids_are_pruned_in_bounded_batches(store_url: str, tmp_path: Path) -> None:
     """What can no longer be delivered is forgotten, what can is kept."""
-    now_us = SystemClock().now_us()
-    async with river(f"sqlite:///{tmp_path / 'broker.db'}") as broker, target(store_url) as base:
+    now_us, where = SystemClock().now_us(), f"sqlite:///{tmp_path / 'broker.db'}"
+    week = {"retention.ms": str(7 * 86_400_000)}
+    async with river(where, config=week) as broker, target(store_url) as base:
         runner = ConsumerRunner(of_mode(EffectivelyOnce()), broker, base)
         await runner.prepare()
         inbox = TableInbox("balances")
