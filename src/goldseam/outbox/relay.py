@@ -31,6 +31,10 @@ from goldseam.store.follow import Subscription
 from goldseam.telemetry.signals import signals
 
 BATCH_EVENTS = 2_000
+IN_FLIGHT_BYTES_MAX = 33_554_432
+"""Values of batches that are not yet acknowledged: what a relay holds in memory, and sends again
+after an outage. One batch may be larger."""
+
 LEASE_SECONDS = 10.0
 RENEWALS_IN_A_LEASE = 3
 STANDBY_SECONDS = 1.0
@@ -48,10 +52,15 @@ _log = logging.getLogger("goldseam.outbox")
 
 
 class _Sent(NamedTuple):
-    """A batch on its way."""
+    """A batch on its way, and the bytes of its values."""
 
     batch: Batch
+    size: int
     acknowledged: asyncio.Future[None]
+
+
+def _size(batch: Batch) -> int:
+    return sum(len(one.value or b"") for one in batch.records)
 
 
 class Relay:
@@ -217,9 +226,10 @@ class Relay:
                 ahead = self._ask(asked)
                 await asyncio.sleep(0)  # let the next one be asked for before this one is sent
                 await self._renew(fence)
-                flight.append(_Sent(batch, asyncio.ensure_future(self._send(batch))))
+                sending = asyncio.ensure_future(self._send(batch))
+                flight.append(_Sent(batch, _size(batch), sending))
                 await asyncio.sleep(0)  # handed over before the next one is
-                if len(flight) >= self._in_flight_max:
+                while self._is_full(flight):
                     await self._acknowledged(flight, fence)
             while flight:
                 await self._acknowledged(flight, fence)
@@ -229,6 +239,11 @@ class Relay:
                 one.cancel()
             await asyncio.gather(*left, return_exceptions=True)
         await self._write(fence)
+
+    def _is_full(self, flight: deque[_Sent]) -> bool:
+        if len(flight) >= self._in_flight_max:
+            return True
+        return len(flight) > 1 and sum(one.size for one in flight) > IN_FLIGHT_BYTES_MAX
 
     async def _send(self, batch: Batch) -> None:
         if batch.records:

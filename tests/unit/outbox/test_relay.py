@@ -15,7 +15,7 @@ from goldseam.broker.errors import BrokerUnreachable
 from goldseam.broker.port import Placed, Publisher
 from goldseam.broker.record import Record
 from goldseam.leadership.errors import LeaseLost
-from goldseam.outbox import checkpoint
+from goldseam.outbox import checkpoint, relay
 from goldseam.outbox.errors import RelayFenced, ShardsChanged
 from goldseam.outbox.relay import Relay
 from goldseam.outbox.routing import by_category, to_topic
@@ -62,6 +62,27 @@ class LosesAnswers:
         if self._left:
             self._left -= 1
             raise BrokerUnreachable("the answer was lost")
+        return placed
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class Slow:
+    """Takes several batches at once and answers late; what was the most it had on its hands."""
+
+    in_flight_max = 4
+
+    def __init__(self, inner: Publisher) -> None:
+        self._inner = inner
+        self.batches = self.most_batches = 0
+
+    async def publish(self, records: Sequence[Record]) -> Sequence[Placed]:
+        self.batches += 1
+        self.most_batches = max(self.most_batches, self.batches)
+        await asyncio.sleep(0.05)
+        placed = await self._inner.publish(records)
+        self.batches -= 1
         return placed
 
     async def close(self) -> None:
@@ -217,3 +238,24 @@ async def test_a_route_may_keep_events_inside(store: EventStore, broker: Embedde
     )
     assert await store.head() == await relay.flush()
     assert EVERYTHING == first_seen(await on_topic(broker, "public"))
+
+
+async def test_a_few_batches_are_on_their_way_at_once(
+    store: EventStore, broker: EmbeddedBroker
+) -> None:
+    """As many as the publisher takes; all arrives."""
+    slow = Slow(await broker.publisher())
+    assert STREAMS * EACH == await relay_of(store, slow).flush()
+    assert Slow.in_flight_max == slow.most_batches
+    assert STREAMS * EACH == len(await on_topic(broker))
+
+
+async def test_the_bytes_on_their_way_are_bounded(
+    store: EventStore, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large events do not fill the memory: one batch may be too large, a second waits for it."""
+    monkeypatch.setattr(relay, "IN_FLIGHT_BYTES_MAX", 1)
+    slow = Slow(await broker.publisher())
+    assert STREAMS * EACH == await relay_of(store, slow).flush()
+    assert slow.most_batches <= 2
+    assert STREAMS * EACH == len(await on_topic(broker))

@@ -20,7 +20,7 @@ IDLE_SECONDS = 0.5
 SERVE_EVERY = 1_000
 """Delivery reports are served after so many records, so that the queue stays short."""
 
-IN_FLIGHT_MAX = 4
+IN_FLIGHT_MAX = 16
 """Batches that a relay may hand over before the first is acknowledged: the more the client has in
 its queue, the larger the requests that it makes of it."""
 
