@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from goldseam.broker.port import Broker, Subscription
+from goldseam.broker.port import Broker, Subscription, Topic
 from goldseam.broker.record import Partition, Received
 from goldseam.consumers.claims import FOREIGN_OFFSET, UNKNOWN_OFFSET, claim
 from goldseam.consumers.consumer import Consumer
@@ -36,6 +37,9 @@ from goldseam.store.sealing import Sealer
 
 PRUNE_SECONDS = 60.0
 """How often old event ids are forgotten."""
+
+TOPICS_SECONDS, TOPICS_LOOK_SECONDS = 5.0, 0.2
+"""How long a topic may be unknown to the broker that is asked, and how often to look."""
 
 REDRIVE_LOOK_SECONDS = 1.0
 """How often to look for letters whose redrive was asked for."""
@@ -111,15 +115,25 @@ class Workshop:
     async def prepare(self) -> None:
         """Check the promises and make the tables."""
         check_database(self._consumer, self._database)
-        admin = await self._broker.admin()
-        try:
-            topics = await admin.topics()
-        finally:
-            await admin.close()
+        topics = await self._topics()
         check_topics(self._consumer, topics)
         self._retention_seconds = retention_seconds(self._consumer, topics)
         if self._database is not None:
             await self._database.transact(self._make_tables)
+
+    async def _topics(self) -> Mapping[str, Topic]:
+        """The broker's topics; one that was just made is known to every broker a moment later."""
+        wanted, admin = set(self._consumer.topics), await self._broker.admin()
+        patience = TOPICS_SECONDS if self._broker.capabilities.replicated else 0.0
+        until = self._clock.monotonic() + patience
+        try:
+            while True:
+                found = await admin.topics()
+                if wanted <= found.keys() or self._clock.monotonic() >= until:
+                    return found
+                await asyncio.sleep(TOPICS_LOOK_SECONDS)
+        finally:
+            await admin.close()
 
     async def _make_tables(self, connection: Connection) -> None:
         await make_tables(connection, self._clock)
